@@ -24,6 +24,7 @@ __all__ = [
     "Stream",
     "Timeline",
     "TokenSequence",
+    "Trace",
     "Window",
 ]
 
@@ -201,6 +202,23 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class Trace:
+    """A measured signal as the report draws it: physiology that no head of the model judges is still shown.
+
+    Args:
+        name: `ecg`, `eda`, `temperature`, `ibi`, …
+        unit: as the table states it: mV, µS, °C, s.
+        times_s: `(T,)` seconds on the clip's clock.
+        values: `(T,)` in `unit`, thinned for drawing.
+    """
+
+    name: str
+    unit: str
+    times_s: np.ndarray
+    values: np.ndarray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Timeline:
     """Everything `analyze` says about one clip; what the JSON, the CSV and the report are made from.
 
@@ -221,6 +239,7 @@ class Timeline:
     summary: tuple[Window, ...]
     warnings: tuple[str, ...]
     notice: str
+    traces: tuple[Trace, ...] = ()
     schema_version: str = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
@@ -234,7 +253,7 @@ class Timeline:
 
 def _plain(value: Any) -> Any:
     """`value` as JSON types. Written out here, not in each class, so that one rule for rounding holds everywhere."""
-    if isinstance(value, Timeline | Window | Segment | Presence):
+    if isinstance(value, Timeline | Window | Segment | Presence | Trace):
         return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Person):
         return {name: _plain(getattr(value, name)) for name in ("id", "times_s", "boxes", "prob")}

@@ -1,0 +1,2 @@
+"""Inference."""
+__all__: list[str] = []
