@@ -1,0 +1,86 @@
+"""A timeline as JSON and as a tidy CSV. Both formats are described in docs/timeline.md."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from merkit.report.files import write_atomic
+from merkit.schema import MODALITIES, Timeline
+
+__all__ = ["CSV_COLUMNS", "write_csv", "write_json"]
+
+CSV_COLUMNS = (
+    "clip",
+    "entity",
+    "start_s",
+    "end_s",
+    "modality",
+    "label",
+    "prob",
+    "low",
+    "high",
+    "contribution",
+)
+
+# A list that holds nothing but numbers, as json.dumps(indent=…) spreads it over lines. JSON strings hold no raw line
+# break, so text cannot match.
+_NUMBER_LIST = re.compile(r"\[\n\s+(-?\d[-+\d.eE]*(?:,\n\s+-?\d[-+\d.eE]*)*)\n\s*\]")
+_LINE_BREAK = re.compile(r"\n\s+")
+
+# A spreadsheet takes a cell that starts like this for a formula (OWASP, CSV injection). An id is a user's file name.
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def write_json(timeline: Timeline, path: str | Path) -> Path:
+    """Write the whole timeline as one JSON document, numbers of one vector on one line. Returns `path`.
+
+    Raises:
+        ValueError: a number is not finite; nothing is written then.
+    """
+    text = _NUMBER_LIST.sub(lambda found: "[" + _LINE_BREAK.sub(" ", found[1]) + "]", timeline.to_json(indent=1))
+    return write_atomic(path, [text, "\n"])
+
+
+def write_csv(timeline: Timeline, path: str | Path) -> Path:
+    """Write one row per window, modality (`fused` among them) and label. Returns `path`.
+
+    A window or modality without evidence has no rows: an absent answer is never a zero. Text that a spreadsheet would
+    run as a formula gets an apostrophe in front.
+    """
+    return write_atomic(path, _csv_lines(timeline))
+
+
+def _csv_lines(timeline: Timeline) -> Iterator[str]:
+    line = io.StringIO()
+    writer = csv.writer(line, lineterminator="\n")
+    writer.writerow(CSV_COLUMNS)
+    clip = _inert(str(timeline.clip.get("id", "")))
+    labels = [_inert(label) for label in timeline.labels]
+    for window in timeline.windows:
+        where = (clip, _inert(window.person or "clip"), f"{window.start_s:.3f}", f"{window.end_s:.3f}")
+        for modality in (*MODALITIES, *sorted(set(window.prob) - set(MODALITIES))):
+            if modality in window.prob:
+                share = window.contribution.get(modality)
+                tail = ("", "", "" if share is None else f"{share:.6f}")
+                for label, prob in zip(labels, window.prob[modality], strict=True):
+                    writer.writerow((*where, _inert(modality), label, f"{prob:.6f}", *tail))
+        if window.fused is not None:
+            low, high = (_band(side, len(labels)) for side in (window.low, window.high))
+            for k, label in enumerate(labels):
+                writer.writerow((*where, "fused", label, f"{window.fused[k]:.6f}", low[k], high[k], ""))
+        yield line.getvalue()
+        line.seek(0)
+        line.truncate()
+    yield line.getvalue()
+
+
+def _band(side: np.ndarray | None, n: int) -> list[str]:
+    return [""] * n if side is None else [f"{value:.6f}" for value in side]
+
+
+def _inert(text: str) -> str:
+    return f"'{text}" if text.startswith(_FORMULA_START) else text
