@@ -1,0 +1,61 @@
+"""`merkit`: the commands, and what happens when one of them fails."""
+
+import sys
+from typing import Annotated
+
+import typer
+
+from merkit import __version__
+from merkit.cli.analyze import analyze
+from merkit.cli.demo import demo
+from merkit.cli.doctor import doctor
+from merkit.cli.weights import weights
+from merkit.errors import MerkitError
+
+__all__ = ["app", "run"]
+
+app = typer.Typer(
+    name="merkit",
+    help="Multimodal emotion recognition: a clip in, an emotion timeline with honest probabilities out.",
+    epilog="First steps:  merkit demo   ·   merkit analyze clip.mp4",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(analyze)
+app.command()(demo)
+app.command()(doctor)
+app.add_typer(weights, name="weights")
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"merkit {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    pass
+
+
+def run() -> None:
+    """Entry point. An error that merkit raises on purpose is one line on stderr and exit code 1, never a traceback."""
+    try:
+        app()
+    except MerkitError as error:
+        typer.secho(f"merkit: {error}", fg=typer.colors.RED, err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        typer.secho("merkit: stopped", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    run()
