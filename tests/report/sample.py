@@ -103,7 +103,7 @@ def sample_timeline(
     starts = np.round(np.arange(0, max(duration - length, 0) + 1e-9, hop), 3)
     centres = starts + length / 2
     segments, spoken = _segments(rng, duration, words, centres, persons)
-    on = {"text": spoken & audio if words else spoken, "speech": spoken & audio, "face": np.zeros(len(starts), bool)}
+    on = {"text": spoken, "speech": spoken & audio, "face": np.zeros(len(starts), bool)}
     people, rows = [], []
     for index in range(persons):
         seen = _seen(index, centres, duration)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from merkit.report.preview import Preview
-from merkit.schema import MODALITIES, Person, Timeline, Window
+from merkit.schema import MODALITIES, Person, Segment, Timeline, Window
 
 __all__ = ["cell_edges", "report_data"]
 
@@ -38,7 +38,7 @@ def report_data(timeline: Timeline, preview: Preview | None) -> dict[str, Any]:
         "duration": duration,
         "presence": document["presence"],
         "shots": document["shots_s"],
-        "segments": document["segments"],
+        "segments": [_segment(segment) for segment in timeline.segments],
         "summary": document["summary"],
         "entities": [_entity(name, rows, len(timeline.labels)) for name, rows in by_entity.items()],
         "persons": [_person(p, keep) for p, keep in zip(timeline.persons, _thumbnails_kept(timeline), strict=True)],
@@ -87,6 +87,15 @@ def _entity(name: str | None, windows: list[Window], n_labels: int) -> dict[str,
         "high": _probs((row.high for row in rows), n_labels),
         "prob": {m: _probs((row.prob.get(m) for row in rows), n_labels) for m in modalities},
         "share": {m: _probs((_scalar(row.contribution, m) for row in rows), 1) for m in modalities},
+    }
+
+
+def _segment(segment: Segment) -> dict[str, Any]:
+    return {
+        "start_s": round(segment.start_s, 3),
+        "end_s": round(segment.end_s, 3),
+        **{name: getattr(segment, name) for name in ("text", "person", "source")},
+        "prob": {m: np.round(np.asarray(prob, dtype=float), 4).tolist() for m, prob in segment.prob.items()},
     }
 
 

@@ -137,5 +137,5 @@ function timeText(t, digits = 1) {
   if (DURATION < 60) return `${rounded.toFixed(digits)} s`;
   const [h, m, s] = [Math.floor(rounded / 3600), Math.floor(rounded / 60) % 60, rounded % 60];
   const tail = s.toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
-  return DURATION < 3600 ? `${m}:${tail}` : `${h}:${String(m).padStart(2, "0")}:${tail}`;
+  return h || (DURATION >= 3600 && digits) ? `${h}:${String(m).padStart(2, "0")}:${tail}` : `${m}:${tail}`;
 }

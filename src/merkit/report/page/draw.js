@@ -25,15 +25,16 @@ function font(pen, size, weight = 400) {
 
 function hatch(pen, x, y, width, height) {
   if (width < 1) return;
-  if (!patternCache || patternCache.colour !== theme.line) {
+  const colour = faded(theme["strong-line"], 0.6);
+  if (patternCache?.colour !== colour) {
     const tile = make("canvas", { width: 7, height: 7 });
     const p = tile.getContext("2d");
-    p.strokeStyle = theme.line;
+    p.strokeStyle = colour;
     p.lineWidth = 1;
     p.beginPath();
     p.moveTo(-1, 8); p.lineTo(8, -1);
     p.stroke();
-    patternCache = { colour: theme.line, pattern: pen.createPattern(tile, "repeat") };
+    patternCache = { colour, pattern: pen.createPattern(tile, "repeat") };
   }
   pen.fillStyle = patternCache.pattern;
   pen.fillRect(x, y, width, height);
@@ -177,13 +178,17 @@ function nameStretch(pen, k, points, from, to, y, height, named) {
   const [x0, x1] = [Math.max(points.x0[from], 0) + 4, points.x1[to - 1]];
   const wide = pen.measureText(LABELS[k]).width;
   if (x1 - x0 < wide + 4 || x0 < named + 8) return named;
-  let highestLine = 0;
-  for (let i = from; i < to && points.x0[i] < x0 + wide; i++) highestLine = Math.max(highestLine, points.p[i * K + k]);
-  const above = y + height * (1 - highestLine) - 9;
+  let [ceiling, floor] = [0, 1];
+  for (let i = from; i < to && points.x0[i] < x0 + wide; i++) {
+    ceiling = Math.max(ceiling, points.high[i * K + k]);
+    floor = Math.min(floor, points.low[i * K + k]);
+  }
+  const above = y + height * (1 - ceiling) - 8;
+  const below = y + height * (1 - floor) + 9;
   pen.fillStyle = colours[k].ink;
   pen.textAlign = "left";
   pen.textBaseline = "middle";
-  pen.fillText(LABELS[k], x0, Math.max(above, y + 6));
+  pen.fillText(LABELS[k], x0, above >= y + 5 ? above : Math.min(below, y + height - 6));
   return x0 + wide;
 }
 
@@ -194,9 +199,12 @@ function line(pen, x0, x1, y) {
   pen.stroke();
 }
 
+/** Hairlines at the shot changes, left out where they would stand closer than a finger's breadth. */
 function drawShots(pen, view, width, height) {
+  const inView = lastAtMost(DATA.shots, view.to) - lastAtMost(DATA.shots, view.from);
+  if (inView > width / 30) return;
   pen.strokeStyle = theme.ink;
-  pen.globalAlpha = DATA.shots.length > width / 8 ? 0.15 : 0.5;
+  pen.globalAlpha = 0.6;
   pen.lineWidth = 1;
   pen.setLineDash([1, 3]);
   for (const cut of DATA.shots) {

@@ -1,7 +1,7 @@
 // One lane per entity: its heading, its faces along the time axis, its canvas.
 
 const STACK_H = 92;
-const TOP_H = 46;
+const TOP_H = 56;
 const STRIP_H = 38;
 const GAP_H = 14;
 const FIRST_LANES = 8;
@@ -48,7 +48,7 @@ function frameLane(className, heading, ...plot) {
 function speechLane() {
   const canvas = make("canvas", { role: "img" });
   canvas.setAttribute("aria-label", `${DATA.segments.length} stretches of speech; their words are listed below`);
-  const { node } = frameLane("speech-lane", [make("div", { className: "who" }, "Speech")], canvas);
+  const { node } = frameLane("speech-lane", [make("div", { className: "who" }, DATA.player === "none" ? "Words" : "Speech")], canvas);
   return { entity: null, node, canvas };
 }
 
@@ -74,7 +74,7 @@ function entityLane(entity) {
     faces.append(button);
   }
   gutter.dataset.entity = entity.id ?? "clip";
-  return { entity, node, canvas, caps, faces, who };
+  return { entity, node, canvas, caps, faces, who, sub };
 }
 
 /** One sentence for those who do not see the plot. */
@@ -96,15 +96,16 @@ function drawLane(lane, view) {
   const height = mode === "fused" || !strips.length ? STACK_H + GAP_H + TOP_H + 2 : strips.length * (STRIP_H + 8) + 2;
   const { pen, width } = sheet(lane.canvas, height);
   lane.caps.replaceChildren();
+  lane.sub.hidden = mode === "modality" && !lane.faces && strips.length > 0;
   const above = lane.faces ? 58 : 0;
   if (mode === "fused" || !strips.length) {
     const points = pointsOf(entity, entity.fused, view, width);
     lane.points = points.n;
-    const runs = drawStack(pen, points, width, 0, STACK_H);
+    lane.grain = points.grain;
+    drawStack(pen, points, width, 0, STACK_H);
     drawTop(pen, points, width, STACK_H + GAP_H, TOP_H);
     if (!points.n) sayNothing(pen, width, STACK_H);
-    else if (runs.length === 0) sayNothing(pen, width, STACK_H);
-    caption(lane, "most likely, 90 % band", above + STACK_H + GAP_H + TOP_H / 2);
+    caption(lane, "most likely label, 90 % band", above + STACK_H + GAP_H + TOP_H / 2);
   } else {
     strips.forEach((name, index) => {
       const points = pointsOf(entity, entity.prob.get(name), view, width);
@@ -117,9 +118,8 @@ function drawLane(lane, view) {
 }
 
 function caption(lane, text, y) {
-  // The heading takes the first lines of the gutter; a caption that would run into it moves below.
   const node = make("span", {}, text);
-  node.style.top = `${Math.max(y, 58)}px`;
+  node.style.top = `${y}px`;
   lane.caps.append(node);
 }
 

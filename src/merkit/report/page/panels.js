@@ -14,7 +14,7 @@ function buildHead() {
   at("facts").textContent = facts.join("  ·  ");
   for (const { modality, present, reason, coverage } of DATA.presence) {
     const chip = make("li", { className: present ? "chip" : "chip absent", title: reason || `covers ${percent(coverage)} of the clip` }, make("b", {}, modality));
-    const note = present ? `${percent(coverage)}${reason ? `, ${reason}` : ""}` : reason || "absent";
+    const note = present ? `${percent(coverage)} of the clip${reason ? `, ${reason}` : ""}` : reason || "absent";
     chip.append(" ", make("span", {}, note));
     at("modalities").append(chip);
   }
@@ -59,6 +59,9 @@ function buildNow() {
     select.addEventListener("change", () => pickEntity(choices[Number(select.value)]));
     select.mark = () => (select.value = String(choices.indexOf(picked)));
     pick.append(select);
+  } else if (choices.length < 2) {
+    pick.classList.add("one");
+    pick.append(picked.name);
   } else {
     for (const entity of choices) {
       const button = make("button", { type: "button" }, entity.name);

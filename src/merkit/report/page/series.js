@@ -1,57 +1,68 @@
-// From windows to points on the screen: what of a series lies in view, joined into columns where windows outnumber pixels.
+// From windows to points on the screen: what of a series lies in view, averaged into groups where windows crowd.
 
-const COLUMN = 2; // CSS pixels; narrower columns cannot be told apart
+const LEAST_POINT_PX = 6; // points closer than this read as noise, whatever they say
+
+/** How many neighbouring windows one point stands for, so that points keep their distance. */
+function grainOf(entity, view, width) {
+  const step = stepOf(entity);
+  return Math.max(1, Math.ceil(LEAST_POINT_PX / ((step / (view.to - view.from)) * width)));
+}
+
+/** The usual distance between neighbouring windows, in seconds. */
+function stepOf(entity) {
+  if (entity.step) return entity.step;
+  const steps = Array.from(entity.start.subarray(1), (start, i) => start - entity.start[i]).sort((a, b) => a - b);
+  entity.step = steps[steps.length >> 1] || DURATION;
+  return entity.step;
+}
 
 /**
  * The points of one packed (n, K) series between `view.from` and `view.to` on `width` pixels.
- * Each point has edges x0, x1 in pixels and K probabilities; `first[i]` = 1 where a gap lies before point i.
- * Columns that hold several windows show their mean; a column without evidence is a gap, never filled in.
+ * Point i spans x0[i] to x1[i] in pixels and has K probabilities with their band; first[i] = 1 where a gap lies before it.
+ * A point that stands for several windows shows their mean. A gap ends a point and is never filled in.
+ * Groups are cut on the clip's clock, not on the screen, so that they stay the same while the view is moved.
  */
 function pointsOf(entity, packed, view, width) {
+  const points = { n: 0, x0: [], x1: [], p: [], low: [], high: [], first: [], grain: 1 };
+  if (!entity.n) return points;
   const perPixel = width / (view.to - view.from);
-  const begin = Math.max(0, lastAtMost(entity.lo, view.from));
-  let end = lastAtMost(entity.lo, view.to) + 1;
-  if (end <= begin) end = begin;
-  const points = { n: 0, x0: [], x1: [], p: [], low: [], high: [], first: [] };
-  const crowded = end - begin > width / COLUMN;
+  const grain = (points.grain = grainOf(entity, view, width));
+  const step = stepOf(entity);
+  const group = (i) => (grain > 1 ? Math.floor(Math.round(entity.start[i] / step) / grain) : i);
+  const begin = Math.max(0, lastAtMost(entity.lo, view.from) - grain);
+  const end = Math.min(entity.n, lastAtMost(entity.lo, view.to) + 1 + grain);
   const banded = packed === entity.fused;
-  let column = null;
-  let reached = -Infinity; // right edge in seconds of the last evidence seen
+  const sums = { p: new Float64Array(K), low: new Float64Array(K), high: new Float64Array(K) };
+  let [held, current, reached] = [0, -1, -Infinity];
 
   const flush = () => {
-    if (!column) return;
-    points.x0.push(column.x0);
-    points.x1.push(column.x1);
-    points.first.push(column.first);
-    for (let k = 0; k < K; k++) {
-      points.p.push(column.p[k] / column.n / SCALE);
-      points.low.push(column.low[k] / column.n / SCALE);
-      points.high.push(column.high[k] / column.n / SCALE);
+    if (!held) return;
+    for (const [name, sum] of Object.entries(sums)) {
+      for (let k = 0; k < K; k++) points[name].push(sum[k] / held / SCALE);
+      sum.fill(0);
     }
     points.n++;
-    column = null;
+    held = 0;
   };
 
   for (let i = begin; i < end; i++) {
-    if (packed[i * K] === ABSENT || entity.hi[i] < view.from) continue;
-    const x0 = (entity.lo[i] - view.from) * perPixel;
-    const x1 = (entity.hi[i] - view.from) * perPixel;
+    if (packed[i * K] === ABSENT) continue;
     const gap = entity.lo[i] - reached > 0.002;
     reached = entity.hi[i];
-    const slot = crowded ? Math.floor((x0 + x1) / 2 / COLUMN) : i;
-    if (column && column.slot === slot && !(gap && !crowded)) {
-      column.x1 = Math.max(column.x1, x1);
-    } else {
-      const follows = column && crowded && slot - column.slot <= 1 && x0 - column.x1 < COLUMN;
+    if (gap || group(i) !== current) {
       flush();
-      column = { slot, x0, x1, n: 0, first: follows ? 0 : Number(gap), p: new Float64Array(K), low: new Float64Array(K), high: new Float64Array(K) };
+      points.x0.push((entity.lo[i] - view.from) * perPixel);
+      points.first.push(Number(gap));
     }
-    column.n++;
+    current = group(i);
+    points.x1[points.n] = (entity.hi[i] - view.from) * perPixel;
+    held++;
     for (let k = 0; k < K; k++) {
       const value = packed[i * K + k];
-      column.p[k] += value;
-      column.low[k] += banded && entity.low[i * K] !== ABSENT ? entity.low[i * K + k] : value;
-      column.high[k] += banded && entity.high[i * K] !== ABSENT ? entity.high[i * K + k] : value;
+      const band = banded && entity.low[i * K] !== ABSENT;
+      sums.p[k] += value;
+      sums.low[k] += band ? entity.low[i * K + k] : value;
+      sums.high[k] += band ? entity.high[i * K + k] : value;
     }
   }
   flush();

@@ -14,7 +14,8 @@ function buildStage() {
     stage.append(make("div", { className: "quiet-stage", id: "quiet" }));
   } else {
     if (DATA.player === "video") addBoxLayer(stage, true);
-    stage.append(fileButton());
+    else stage.append(make("div", { className: "sound" }, make("canvas", { id: "level-big" })));
+    at("stage-foot").append(fileButton());
   }
   clock.onMove(drawStage);
   new ResizeObserver(() => drawStage(clock.t)).observe(stage);
@@ -32,6 +33,7 @@ function fileButton() {
 
 function showMedia(blob) {
   const stage = at("stage");
+  at("stage-foot").replaceChildren();
   const media = make(DATA.player, { controls: true, playsInline: true, preload: "auto", src: URL.createObjectURL(blob) });
   media.setAttribute("aria-label", `The clip ${DATA.clip.id}`);
   media.addEventListener("error", () => stageNote(`This browser cannot play the file (${media.error.message || "unknown format"}).`, true));
@@ -114,7 +116,8 @@ function drawStage(t) {
     node.style.borderColor = colour;
     node.classList.toggle("low", box[1] < 0.09);
     const tag = node.firstChild;
-    tag.textContent = fused ? `${nameOf(person.id)} · ${LABELS[top]} ${percent(fused[top])}` : nameOf(person.id);
+    const name = boxLayer.clientWidth < 480 ? nameOf(person.id).replace("Person ", "") : nameOf(person.id);
+    tag.textContent = fused ? `${name} · ${LABELS[top]} ${percent(fused[top])}` : name;
     tag.style.background = colour;
     tag.style.color = fused ? colours[top].on : "#16181a";
     if (boxLayer.alone && person.faces.length) {
@@ -192,7 +195,7 @@ async function measureLevels(blob) {
 function drawLevels(t) {
   const canvas = at("level-big");
   if (!canvas) return;
-  const { pen, width, height } = sheet(canvas, 150);
+  const { pen, width, height } = sheet(canvas, 200);
   const clip = entities[0];
   const step = 4;
   for (let x = 0; x < width; x += step) {

@@ -19,10 +19,17 @@ function drawNow() {
   drawRuler(at("ruler").querySelector("canvas"), view);
   for (const lane of lanes) drawLane(lane, view);
   drawOverview();
+  sayGrain();
   root.dataset.points = String(lanes.reduce((sum, lane) => sum + (lane.points || 0), 0));
   root.dataset.faces = String(lanes.reduce((sum, lane) => sum + (lane.shown || 0), 0));
   root.dataset.drawMs = (performance.now() - begun).toFixed(1);
   movePlayhead(clock.t);
+}
+
+/** Say so where a point stands for more than one window. */
+function sayGrain() {
+  const grain = Math.max(1, ...lanes.map((lane) => lane.grain || 1));
+  at("grain").textContent = grain > 1 ? `Zoomed out: each point is the mean over ${timeText(grain * stepOf(picked), 0)}.` : "";
 }
 
 function setView(from, to) {
@@ -55,8 +62,6 @@ function keepInView(t) {
   const span = view.to - view.from;
   if (span < DURATION && (t < view.from || t > view.to)) setView(t - span * 0.1, t + span * 0.9);
 }
-
-const coarse = (entity) => (entity.n > 1 ? (entity.lo[entity.n - 1] - entity.lo[0]) / (entity.n - 1) : 0.5);
 
 function wireTimeline() {
   const seek = at("seek");
@@ -95,7 +100,7 @@ function wireTimeline() {
     const target = event.target;
     const onSeek = target === seek;
     if (!onSeek && target.closest("button, a, input, select, summary, video, audio, [role=region]")) return;
-    const step = Math.max(0.1, Math.min(coarse(entities[0]), DURATION / 20)) * (event.shiftKey ? 10 : 1);
+    const step = Math.max(0.1, Math.min(stepOf(picked), DURATION / 20)) * (event.shiftKey ? 10 : 1);
     const moves = { ArrowLeft: -step, ArrowRight: step, Home: -Infinity, End: Infinity };
     if (event.key in moves && (onSeek || event.key.startsWith("Arrow"))) clock.seek(clock.t + moves[event.key]);
     else if (event.key === " " && onSeek) clock.toggle();
