@@ -1,0 +1,54 @@
+"""Weight files into modules without ever unpickling an object, and frozen for inference."""
+
+import pickle
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from merkit.errors import WeightError
+
+__all__ = ["adopt", "load_state"]
+
+Net = TypeVar("Net", bound=nn.Module)
+
+
+def load_state(net: Net, path: Path) -> Net:
+    """`net` with the state dict in `path`, every key matched, in eval mode.
+
+    Args:
+        net: a module.
+        path: a torch file that holds tensors only.
+
+    Raises:
+        WeightError: the file holds anything but tensors, or keys or shapes differ from the module's.
+    """
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+        raise WeightError(f"{path}: not a plain file of tensors ({error})") from error
+    return adopt(net, state, path)
+
+
+def adopt(net: Net, state: dict[str, Tensor], path: Path) -> Net:
+    """`net` with the tensors of `state`, every key matched, in eval mode and without gradients.
+
+    Args:
+        net: a module.
+        state: name -> tensor.
+        path: where the tensors came from, for the error.
+
+    Raises:
+        WeightError: keys or shapes differ from the module's.
+
+    Example:
+        >>> net = adopt(nn.Linear(1, 1), {"weight": torch.ones(1, 1), "bias": torch.zeros(1)}, Path("a.pt"))
+        >>> net.training, net.weight.requires_grad
+        (False, False)
+    """
+    try:
+        net.load_state_dict(state)
+    except (RuntimeError, TypeError, AttributeError) as error:
+        raise WeightError(f"{path}: does not fit {type(net).__name__} ({error})") from error
+    return net.eval().requires_grad_(False)
