@@ -5,6 +5,7 @@ opened. Every request that a page makes is recorded, so that a test can say that
 """
 
 import base64
+import contextlib
 import fcntl
 import json
 import os
@@ -56,10 +57,8 @@ class Browser:
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
+        with contextlib.suppress(OSError, TimeoutError):
             self.call("Browser.close", timeout=10)
-        except (OSError, TimeoutError):
-            pass
         for fd in (self._read, self._write):
             os.close(fd)
         for _ in range(50):
@@ -109,7 +108,10 @@ class Page:
 
     def __init__(self, browser: Browser, path: Path, width: int, height: int, dark: bool, hash: str) -> None:
         self.browser = browser
-        self.target = browser.call("Target.createTarget", {"url": "about:blank"})["targetId"]
+        # A context of its own: what an earlier page kept (a chosen theme) is not there.
+        self.context = browser.call("Target.createBrowserContext")["browserContextId"]
+        place = {"url": "about:blank", "browserContextId": self.context}
+        self.target = browser.call("Target.createTarget", place)["targetId"]
         attached = browser.call("Target.attachToTarget", {"targetId": self.target, "flatten": True})
         self.session = attached["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
@@ -125,7 +127,7 @@ class Page:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.browser.call("Target.closeTarget", {"targetId": self.target})
+        self.browser.call("Target.disposeBrowserContext", {"browserContextId": self.context})
 
     def call(self, method: str, params: dict | None = None) -> dict:
         return self.browser.call(method, params, self.session)

@@ -1,4 +1,4 @@
-"""A made-up timeline for the report's tests: seeded random walks, drawn faces, invented words. No model said any of it."""
+"""A made-up timeline for the report's tests: seeded random walks, drawn faces, invented words. No model said it."""
 
 import io
 from pathlib import Path
@@ -8,7 +8,7 @@ from PIL import Image, ImageDraw
 
 from merkit.labels import EKMAN7
 from merkit.report import NOTICE
-from merkit.schema import Person, Presence, Segment, Timeline, Window
+from merkit.schema import Person, Presence, Segment, Timeline, Trace, Window
 
 LABELS = EKMAN7.labels
 K = len(LABELS)
@@ -95,6 +95,7 @@ def sample_timeline(
     video: bool = True,
     audio: bool = True,
     words: tuple[str | None, ...] = WORDS,
+    signals: bool = False,
     name: str = "sample_dialogue",
     seed: int = 7,
 ) -> Timeline:
@@ -114,14 +115,18 @@ def sample_timeline(
     if video and persons:
         present["scene"] = np.ones(len(starts), bool)
     rows = _windows(rng, None, starts, length, list(present), present) + rows
+
+    def coverage(modality: str) -> float:
+        return float(np.mean(present[modality])) if modality in present else float(signals and modality == "physiology")
+
     presence = tuple(
-        Presence(m, m in present, None if m in present else why, float(np.mean(present[m])) if m in present else 0.0)
+        Presence(m, m in present or why is None, None if m in present else why or "shown, not judged", coverage(m))
         for m, why in (
             ("text", "nothing was said"),
             ("speech", "no audio stream"),
             ("face", "no face was found" if video else "no video stream"),
             ("scene", "no video stream" if not video else "left out by the settings"),
-            ("physiology", "no table was given"),
+            ("physiology", None if signals else "no table was given"),
         )
     )
     clip = {"id": name, "file": f"{name}.mp4", "sha256": "5a" * 32, "duration_s": duration}
@@ -144,7 +149,17 @@ def sample_timeline(
         ),
         warnings=("These values are invented to show and test the page; no clip was analysed.",),
         notice=NOTICE,
+        traces=_signals(rng, duration) if signals else (),
     )
+
+
+def _signals(rng, duration: float) -> tuple[Trace, ...]:
+    """Skin conductance with a stretch that was not measured, and a pulse interval."""
+    times = np.linspace(0, duration, 600)
+    eda = 2.1 + 0.4 * np.sin(times / 4) + 0.02 * np.cumsum(rng.standard_normal(600))
+    eda[200:240] = np.nan
+    ibi = 0.82 + 0.05 * np.sin(times / 2.2) + 0.01 * rng.standard_normal(600)
+    return Trace("eda", "µS", times, eda), Trace("ibi", "s", times, ibi)
 
 
 def _segments(rng, duration, words, centres, persons) -> tuple[tuple[Segment, ...], np.ndarray]:

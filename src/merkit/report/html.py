@@ -26,7 +26,17 @@ from merkit.schema import Timeline
 __all__ = ["render_html", "write_html"]
 
 # Joined in this order into one function scope: later files use what earlier ones declare.
-_SCRIPTS = ("data.js", "clock.js", "stage.js", "series.js", "draw.js", "lanes.js", "timeline.js", "panels.js", "main.js")
+_SCRIPTS = (
+    "data.js",
+    "clock.js",
+    "stage.js",
+    "series.js",
+    "draw.js",
+    "lanes.js",
+    "timeline.js",
+    "panels.js",
+    "main.js",
+)
 _MARK = re.compile(r"\{\{(\w+)\}\}")
 _JSON_ESCAPES = {ord(char): f"\\u{ord(char):04x}" for char in "<>&\u2028\u2029"}
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from merkit.report.preview import Preview
-from merkit.schema import MODALITIES, Person, Segment, Timeline, Window
+from merkit.schema import MODALITIES, Person, Segment, Timeline, Trace, Window
 
 __all__ = ["cell_edges", "report_data"]
 
@@ -42,6 +42,7 @@ def report_data(timeline: Timeline, preview: Preview | None) -> dict[str, Any]:
         "summary": document["summary"],
         "entities": [_entity(name, rows, len(timeline.labels)) for name, rows in by_entity.items()],
         "persons": [_person(p, keep) for p, keep in zip(timeline.persons, _thumbnails_kept(timeline), strict=True)],
+        "traces": [_trace(trace) for trace in timeline.traces],
         "player": _player(timeline, preview),
         "media": None if preview is None else {"mime": preview.mime, "kind": preview.kind},
     }
@@ -112,6 +113,11 @@ def _person(person: Person, keep: int) -> dict[str, Any]:
     }
 
 
+def _trace(trace: Trace) -> dict[str, Any]:
+    values = base64.b64encode(np.asarray(trace.values).astype("<f4").tobytes()).decode("ascii")
+    return {"name": trace.name, "unit": trace.unit, "t": _times(trace.times_s), "v": values}
+
+
 def _thumbnails_kept(timeline: Timeline) -> list[int]:
     """How many thumbnails each person keeps so that all together stay within the budget."""
     counts = [len(person.thumbnails) for person in timeline.persons]
@@ -127,7 +133,7 @@ def _thumbnails_kept(timeline: Timeline) -> list[int]:
 def _duration(timeline: Timeline) -> float:
     known = timeline.clip.get("duration_s")
     ends = [item.end_s for item in (*timeline.windows, *timeline.segments)]
-    ends += [float(person.times_s[-1]) for person in timeline.persons if len(person.times_s)]
+    ends += [float(item.times_s[-1]) for item in (*timeline.persons, *timeline.traces) if len(item.times_s)]
     return round(float(known or max(ends, default=0.0)), 3)
 
 
@@ -135,6 +141,8 @@ def _player(timeline: Timeline, preview: Preview | None) -> str:
     """`video`, `audio`, or `none` for clips of words or signals alone."""
     if preview is not None:
         return preview.kind
+    if kind := timeline.clip.get("kind"):
+        return kind if kind in ("video", "audio") else "none"
     if timeline.clip.get("width"):
         return "video"
     return "audio" if any(p.modality == "speech" and p.present for p in timeline.presence) else "none"

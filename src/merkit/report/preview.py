@@ -65,7 +65,9 @@ class Preview:
         path = Path(path)
         mime = mime or _MIME.get(path.suffix.lower())
         if mime is None:
-            raise MediaError(f"browsers do not play {path.suffix or 'this'} files; known: {', '.join(_MIME)}", path=path)
+            raise MediaError(
+                f"browsers do not play {path.suffix or 'this'} files; known: {', '.join(_MIME)}", path=path
+            )
         try:
             size = path.stat().st_size
             if size > limit:

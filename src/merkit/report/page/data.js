@@ -49,6 +49,8 @@ const entities = DATA.entities.map((packed) => {
 const persons = new Map(DATA.persons.map((packed) => [packed.id,
   { id: packed.id, t: seconds(packed.t), box: unpack(packed.box, Uint16Array), faces: packed.faces }]));
 
+const traces = DATA.traces.map((packed) => ({ ...packed, t: seconds(packed.t), v: unpack(packed.v, Float32Array) }));
+
 function nameOf(id) {
   return id === null ? "Clip" : id.replace(/^person_(\d+)$/, "Person $1");
 }

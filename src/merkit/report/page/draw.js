@@ -287,6 +287,41 @@ function drawSpeech(canvas, view) {
   drawShots(pen, view, width, height);
 }
 
+/** A signal as a line between the least and the greatest value in view, which it returns. */
+function drawTrace(canvas, trace, view) {
+  const { pen, width, height } = sheet(canvas, 58);
+  const perPixel = width / (view.to - view.from);
+  const begin = Math.max(0, lastAtMost(trace.t, view.from));
+  const end = Math.min(trace.t.length, lastAtMost(trace.t, view.to) + 2);
+  const measured = Array.from(trace.v.subarray(begin, end)).filter(Number.isFinite);
+  if (!measured.length) {
+    sayNothing(pen, width, height);
+    return null;
+  }
+  const low = measured.reduce((a, b) => Math.min(a, b));
+  const high = measured.reduce((a, b) => Math.max(a, b));
+  const level = (value) => height - 6 - ((value - low) / (high - low || 1)) * (height - 12);
+  const usual = trace.t.length > 1 ? (trace.t[trace.t.length - 1] - trace.t[0]) / (trace.t.length - 1) : 1;
+  pen.strokeStyle = theme.ink;
+  pen.lineWidth = 1.25;
+  pen.lineJoin = "round";
+  pen.beginPath();
+  let joined = false;
+  for (let i = begin; i < end; i++) {
+    if (!Number.isFinite(trace.v[i])) {
+      joined = false;
+      continue;
+    }
+    const x = (trace.t[i] - view.from) * perPixel;
+    if (joined && trace.t[i] - trace.t[i - 1] < 5 * usual) pen.lineTo(x, level(trace.v[i]));
+    else pen.moveTo(x, level(trace.v[i]));
+    joined = true;
+  }
+  pen.stroke();
+  drawShots(pen, view, width, height);
+  return [low, high];
+}
+
 function cutTo(pen, text, room) {
   if (pen.measureText(text).width <= room) return text;
   let length = Math.min(text.length, Math.ceil(room / 4));

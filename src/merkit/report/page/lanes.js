@@ -7,7 +7,7 @@ const GAP_H = 14;
 const FIRST_LANES = 8;
 let mode = "fused";
 let shownPersons = FIRST_LANES;
-const lanes = []; // of {entity | null = speech, node, canvas, caps, faces}
+const lanes = []; // of {node, canvas} with an entity, a trace, or neither for speech
 
 /** The clip, then persons: all in order of appearance, or the longest seen where there are many. */
 function laneOrder() {
@@ -25,6 +25,7 @@ function buildLanes() {
   if (DATA.segments.length) lanes.push(speechLane());
   if (clip.n || !others.length) lanes.push(entityLane(clip));
   for (const entity of others.slice(0, shownPersons)) lanes.push(entityLane(entity));
+  lanes.push(...traces.map(traceLane));
   rows.append(...lanes.map((lane) => lane.node));
   root.dataset.lanes = String(lanes.filter((lane) => lane.entity).length);
   const more = at("more");
@@ -52,6 +53,25 @@ function speechLane() {
   return { entity: null, node, canvas };
 }
 
+/** A measured signal, drawn as it is: no model judges it here. */
+function traceLane(trace) {
+  const canvas = make("canvas", { role: "img", ariaLabel: `${trace.name} in ${trace.unit || "no unit"}` });
+  const sub = make("div", { className: "sub" });
+  const caps = make("div", { className: "caps", "aria-hidden": "true" });
+  const { node } = frameLane("trace-lane", [make("div", { className: "who" }, trace.name), sub, caps], canvas);
+  return { entity: null, trace, node, canvas, caps, value: sub };
+}
+
+/** The signal's value at the playhead stands beside its name. */
+function tellTraces(t) {
+  for (const lane of lanes) {
+    if (!lane.trace) continue;
+    const i = lastAtMost(lane.trace.t, t);
+    const value = i < 0 ? NaN : lane.trace.v[i];
+    lane.value.textContent = Number.isFinite(value) ? `${Number(value.toPrecision(4))} ${lane.trace.unit}` : "not measured here";
+  }
+}
+
 function entityLane(entity) {
   const canvas = make("canvas", { role: "img" });
   canvas.setAttribute("aria-label", laneDescription(entity));
@@ -59,8 +79,7 @@ function entityLane(entity) {
   const who = make("div", { className: "who" });
   if (person?.faces.length) who.append(make("img", { src: person.faces[0][1], alt: "" }));
   who.append(entity.name);
-  const seen = entity.hi.reduce((sum, hi, i) => sum + hi - entity.lo[i], 0);
-  const sub = make("div", { className: "sub" }, entity.id === null ? "everything together" : `seen for ${timeText(seen, DURATION < 60 ? 1 : 0)}`);
+  const sub = make("div", { className: "sub" }, entity.id === null ? "everything together" : `seen for ${timeText(seenFor(person), DURATION < 60 ? 1 : 0)}`);
   const caps = make("div", { className: "caps", "aria-hidden": "true" });
   const faces = person?.faces.length ? make("div", { className: "faces" }) : null;
   const { node, gutter } = frameLane("", [who, sub, caps], ...(faces ? [faces] : []), canvas);
@@ -77,6 +96,13 @@ function entityLane(entity) {
   return { entity, node, canvas, caps, faces, who, sub };
 }
 
+/** Seconds in which the face was found: each sighting counts as long as sightings usually lie apart. */
+function seenFor(person) {
+  if (!person || person.t.length < 2) return 0;
+  const steps = Array.from(person.t.subarray(1), (t, i) => t - person.t[i]).sort((a, b) => a - b);
+  return person.t.length * steps[steps.length >> 1];
+}
+
 /** One sentence for those who do not see the plot. */
 function laneDescription(entity) {
   const tops = new Map();
@@ -89,6 +115,12 @@ function laneDescription(entity) {
 }
 
 function drawLane(lane, view) {
+  if (lane.trace) {
+    const range = drawTrace(lane.canvas, lane.trace, view);
+    lane.caps.replaceChildren();
+    if (range) range.forEach((value, i) => caption(lane, String(Number(value.toPrecision(3))), i ? 8 : 50));
+    return;
+  }
   if (!lane.entity) return drawSpeech(lane.canvas, view);
   const entity = lane.entity;
   placeFaces(lane, view);

@@ -117,6 +117,7 @@ function wireTimeline() {
   at("play").addEventListener("click", () => clock.toggle());
   wireOverview();
   clock.onMove(movePlayhead);
+  clock.onMove(tellTraces);
   clock.onMove((t) => {
     if (clock.playing) keepInView(t);
   });
