@@ -157,9 +157,9 @@ def _signals(rng, duration: float) -> tuple[Trace, ...]:
     """Skin conductance with a stretch that was not measured, and a pulse interval."""
     times = np.linspace(0, duration, 600)
     eda = 2.1 + 0.4 * np.sin(times / 4) + 0.02 * np.cumsum(rng.standard_normal(600))
-    eda[200:240] = np.nan
     ibi = 0.82 + 0.05 * np.sin(times / 2.2) + 0.01 * rng.standard_normal(600)
-    return Trace("eda", "µS", times, eda), Trace("ibi", "s", times, ibi)
+    measured = np.r_[0:200, 240:600]
+    return Trace("eda", "µS", times[measured], eda[measured]), Trace("ibi", "s", times, ibi)
 
 
 def _segments(rng, duration, words, centres, persons) -> tuple[tuple[Segment, ...], np.ndarray]:
