@@ -1,5 +1,35 @@
 """Pretrained networks as plain modules, each with a loader that reads the catalogue's verified files."""
 
+from merkit.networks.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
+from merkit.networks.face_api import (
+    FACE_API_LABELS,
+    FaceExpression,
+    FaceRecognition,
+    load_face_api_expression,
+    load_face_api_recognition,
+    prepare_faces,
+)
+from merkit.networks.mini_xception import MINI_XCEPTION_LABELS, MiniXception, load_mini_xception
+from merkit.networks.minilm import MiniLM, load_minilm
 from merkit.networks.mtcnn import MTCNNNets, ONet, PNet, RNet, load_mtcnn
 
-__all__ = ["MTCNNNets", "ONet", "PNet", "RNet", "load_mtcnn"]
+__all__ = [
+    "FACE_API_LABELS",
+    "MINI_XCEPTION_LABELS",
+    "EfficientNetLite0",
+    "FaceExpression",
+    "FaceRecognition",
+    "MTCNNNets",
+    "MiniLM",
+    "MiniXception",
+    "ONet",
+    "PNet",
+    "RNet",
+    "load_efficientnet_lite0",
+    "load_face_api_expression",
+    "load_face_api_recognition",
+    "load_mini_xception",
+    "load_minilm",
+    "load_mtcnn",
+    "prepare_faces",
+]

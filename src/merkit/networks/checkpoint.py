@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from merkit.errors import WeightError
 
-__all__ = ["adopt", "load_state"]
+__all__ = ["adopt", "load_state", "read_state"]
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -23,12 +23,32 @@ def load_state(net: Net, path: Path) -> Net:
 
     Raises:
         WeightError: the file holds anything but tensors, or keys or shapes differ from the module's.
+
+    Example:
+        >>> load_state(nn.Linear(1, 1), Path("no such.pt"))
+        Traceback (most recent call last):
+        ...
+        merkit.errors.WeightError: no such.pt: not a plain file of tensors ([Errno 2] No such file ...)
+    """
+    return adopt(net, read_state(path), path)
+
+
+def read_state(path: Path) -> dict[str, Tensor]:
+    """The tensors of a torch file, without unpickling anything else.
+
+    Raises:
+        WeightError: the file holds anything but tensors.
+
+    Example:
+        >>> read_state(Path("no such.pt"))
+        Traceback (most recent call last):
+        ...
+        merkit.errors.WeightError: no such.pt: not a plain file of tensors ([Errno 2] No such file ...)
     """
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        return torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise WeightError(f"{path}: not a plain file of tensors ({error})") from error
-    return adopt(net, state, path)
 
 
 def adopt(net: Net, state: dict[str, Tensor], path: Path) -> Net:
