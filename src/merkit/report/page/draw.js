@@ -165,7 +165,7 @@ function drawTop(pen, points, width, y, height) {
       pen.beginPath();
       path(points.p, false);
       pen.stroke();
-      named = nameStretch(pen, k, points, from, to, y, height, named);
+      if (shown) named = nameStretch(pen, k, points, from, to, y, height, named);
       from = to;
     }
   }

@@ -142,6 +142,7 @@ function drawLane(lane, view) {
     strips.forEach((name, index) => {
       const points = pointsOf(entity, entity.prob.get(name), view, width);
       drawStack(pen, points, width, index * (STRIP_H + 8), STRIP_H);
+      lane.grain = points.grain;
       caption(lane, name, above + index * (STRIP_H + 8) + STRIP_H / 2);
       if (innerWidth <= 640) tagStrip(pen, name, index * (STRIP_H + 8));
     });

@@ -70,8 +70,8 @@ function start() {
   addEventListener("beforeprint", () => {
     const kept = root.dataset.theme;
     root.dataset.theme = "light";
-    readColours();
-    drawNow();
+    repaint();
+    drawNow(); // now: the printer does not wait for the next frame
     addEventListener("afterprint", () => {
       if (kept) root.dataset.theme = kept;
       else delete root.dataset.theme;

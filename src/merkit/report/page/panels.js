@@ -198,17 +198,25 @@ function followWords(t) {
 
 // --- summary, warnings, how it was made ---
 
+const SUMMARY_COLUMNS = 9;
+
 function buildSummary() {
   const table = at("summary");
-  const rows = DATA.summary.filter((window) => window.fused);
+  const { clip, others } = laneOrder();
+  const wanted = [clip, ...others].slice(0, SUMMARY_COLUMNS).map((entity) => entity.id);
+  const answered = DATA.summary.filter((window) => window.fused);
+  const rows = answered.filter((window) => wanted.includes(window.person));
+  if (answered.length > rows.length) {
+    at("summary").after(make("p", { className: "sub" }, `${answered.length - rows.length} further persons are in the JSON.`));
+  }
   if (!rows.length) {
     table.append(make("tbody", {}, make("tr", {}, make("td", {}, "No answer over the whole clip."))));
     return;
   }
-  table.append(make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), ...rows.slice(0, 12).map((w) => make("th", { scope: "col" }, nameOf(w.person))))));
+  table.append(make("thead", {}, make("tr", {}, make("th", { scope: "col" }, ""), ...rows.map((w) => make("th", { scope: "col" }, nameOf(w.person))))));
   const body = make("tbody");
   for (const k of [...STACK].reverse()) {
-    const cells = rows.slice(0, 12).map((window) => {
+    const cells = rows.map((window) => {
       const cell = make("span", { className: "cell" }, percent(window.fused[k]));
       cell.dataset.k = String(k);
       cell.dataset.p = String(window.fused[k]);

@@ -29,7 +29,8 @@ function drawNow() {
 /** Say so where a point stands for more than one window. */
 function sayGrain() {
   const grain = Math.max(1, ...lanes.map((lane) => lane.grain || 1));
-  at("grain").textContent = grain > 1 ? `Zoomed out: each point is the mean over ${timeText(grain * stepOf(picked), 0)}.` : "";
+  const span = Number((grain * stepOf(picked)).toPrecision(2));
+  at("grain").textContent = grain > 1 ? `Zoomed out: each point is the mean over ${span} s.` : "";
 }
 
 function setView(from, to) {
@@ -73,18 +74,27 @@ function wireTimeline() {
   seek.addEventListener("pointerdown", (event) => {
     if (event.button) return;
     dragging = true;
+    // A finger may only want to scroll the page: it seeks when it moves sideways or is lifted.
+    if (event.pointerType === "touch") return;
     seek.setPointerCapture(event.pointerId);
+    land(event);
+  });
+  const land = (event) => {
     const under = lanes.find((lane) => {
       const box = lane.node.getBoundingClientRect();
       return lane.entity && event.clientY >= box.top && event.clientY < box.bottom;
     });
     if (under) pickEntity(under.entity);
     clock.seek(timeOf(event));
-  });
+  };
   seek.addEventListener("pointermove", (event) => {
     if (dragging) clock.seek(timeOf(event));
   });
-  for (const name of ["pointerup", "pointercancel"]) seek.addEventListener(name, () => (dragging = false));
+  seek.addEventListener("pointerup", (event) => {
+    if (dragging && event.pointerType === "touch") land(event);
+    dragging = false;
+  });
+  seek.addEventListener("pointercancel", () => (dragging = false));
   seek.addEventListener("wheel", (event) => {
     if (event.ctrlKey || event.metaKey) {
       event.preventDefault();
