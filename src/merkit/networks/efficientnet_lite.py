@@ -4,8 +4,6 @@ Tan & Le 2019 (arXiv:1905.11946) in its "lite" form: no squeeze-and-excitation, 
 folded into the convolutions when the weights are read.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import Tensor, nn

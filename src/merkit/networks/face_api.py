@@ -13,7 +13,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt
 from merkit.networks.folding import pad_same
 from merkit.networks.tfjs_weights import read_tfjs

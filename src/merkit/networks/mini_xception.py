@@ -4,7 +4,7 @@ Arriaga et al. 2017 (arXiv:1710.07557), trained on FER2013. Read from the packag
 norm is folded into the convolutions, so the module holds convolutions only.
 """
 
-from pathlib import Path
+from itertools import pairwise
 
 import h5py
 import numpy as np
@@ -57,7 +57,7 @@ class MiniXception(nn.Module):
         super().__init__()
         self.stem1 = nn.Conv2d(1, 8, 3)
         self.stem2 = nn.Conv2d(8, 8, 3)
-        self.blocks = nn.ModuleList([_Block(a, b) for a, b in zip(_WIDTHS, _WIDTHS[1:], strict=False)])
+        self.blocks = nn.ModuleList([_Block(a, b) for a, b in pairwise(_WIDTHS)])
         self.last = nn.Conv2d(128, 7, 3, padding=1)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
@@ -136,7 +136,8 @@ def _layout() -> list[tuple[str, str, str, str | None]]:
 
 
 def _tensor(layers: h5py.Group, layer: str, part: str) -> Tensor:
-    """One Keras array in PyTorch's order: `(k, k, in, out)` -> `(out, in, k, k)`, depthwise `(k, k, C, 1)` -> `(C, 1, k, k)`."""
+    """One Keras array in PyTorch's order: `(k, k, in, out)` -> `(out, in, k, k)`, or for a depthwise one
+    `(k, k, C, 1)` -> `(C, 1, k, k)`."""
     array = np.asarray(layers[f"{layer}/{layer}_1/{part}:0"], dtype=np.float32)
     if array.ndim == 4:
         array = array.transpose(2, 3, 0, 1) if part == "depthwise_kernel" else array.transpose(3, 2, 0, 1)
