@@ -6,6 +6,7 @@ probabilities and box edges as uint16 in 1/10000 (65535 = absent), times as uint
 
 import base64
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,16 +27,16 @@ def report_data(timeline: Timeline, preview: Preview | None) -> dict[str, Any]:
     Raises:
         ValueError: a probability vector has another length than the labels.
     """
-    document = timeline.to_dict()
+    # The long parts are packed below; writing them out as lists first would take most of the time.
+    document = replace(timeline, windows=(), persons=(), segments=(), traces=()).to_dict()
     by_entity: dict[str | None, list[Window]] = {None: []}
     for person in timeline.persons:
         by_entity[person.id] = []
     for window in timeline.windows:
         by_entity.setdefault(window.person, []).append(window)
-    duration = _duration(timeline)
     return {
         **{name: document[name] for name in ("schema_version", "clip", "model", "settings", "labels", "warnings")},
-        "duration": duration,
+        "duration": _duration(timeline),
         "presence": document["presence"],
         "shots": document["shots_s"],
         "segments": [_segment(segment) for segment in timeline.segments],
