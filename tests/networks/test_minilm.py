@@ -1,0 +1,79 @@
+"""MiniLM against transformers' BertModel: with random weights always, with the real ones where they can be had."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from merkit.networks.checkpoint import adopt
+from merkit.networks.minilm import MiniLM, _renamed, batches_by_length, load_minilm
+
+GOLDEN = Path(__file__).parent / "golden" / "minilm.npz"
+TEXTS = [
+    "Good morning!",
+    "I can't believe you did that. How could you?",
+    "",
+    "Kids are talking by the door.",
+    "word " * 300,
+]
+
+
+def test_every_layer_equals_bert_on_random_weights():
+    from transformers import BertConfig, BertModel
+
+    torch.manual_seed(3)
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, layer_norm_eps=1e-12
+    )
+    theirs = BertModel(config, add_pooling_layer=False).eval()
+    ours = adopt(MiniLM(), _renamed(theirs.state_dict(), Path("random")), Path("random"))
+    ids = torch.randint(1000, 20000, (3, 17))
+    mask = torch.arange(17) < torch.tensor([[17], [9], [3]])
+    with torch.no_grad():
+        expected = theirs(ids, attention_mask=mask.long(), output_hidden_states=True).hidden_states
+        found = ours(ids, mask, layers=range(7))
+    for a, b in zip(expected, found, strict=True):
+        torch.testing.assert_close(a[mask], b[mask], atol=2e-5, rtol=1e-4)
+
+
+def test_sentences_and_states_equal_the_original(weights):
+    weights("minilm-l6")
+    golden, net = np.load(GOLDEN), load_minilm()
+    np.testing.assert_allclose(net.sentences(TEXTS), golden["sentences"], atol=2e-6)
+    states = net.token_states(TEXTS, layers=(0, 3, 6))
+    np.testing.assert_allclose(states[1][..., ::8], golden["states"], atol=2e-5)
+    assert [len(s) for s in states] == [5, 15, 2, 9, 256]
+
+
+def test_company_and_order_do_not_change_a_text(weights):
+    weights("minilm-l6")
+    net = load_minilm()
+    texts = [f"{'very ' * (i % 7)}good, number {i}" for i in range(40)]
+    together = net.sentences(texts)
+    torch.testing.assert_close(together, net.sentences(texts[::-1]).flip(0), atol=2e-6, rtol=0)
+    torch.testing.assert_close(together[11], net.sentences([texts[11]])[0], atol=2e-6, rtol=0)
+
+
+def test_bfloat16_stays_close(weights):
+    weights("minilm-l6")
+    exact, rounded = load_minilm().sentences(TEXTS), load_minilm(torch.bfloat16).sentences(TEXTS)
+    assert (exact * rounded).sum(-1).min() > 0.999
+
+
+def test_nothing_to_encode():
+    assert MiniLM().sentences([]).shape == (0, 384)
+
+
+def test_without_a_tokenizer_texts_are_refused():
+    with pytest.raises(ValueError, match="no tokenizer"):
+        MiniLM().tokenize(["a"])
+
+
+def test_batches_cover_all_and_bound_the_padding():
+    lengths = np.random.default_rng(0).integers(2, 257, 500).tolist()
+    batches = batches_by_length(lengths)
+    assert sorted(i for batch in batches for i in batch) == list(range(500))
+    computed = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
+    assert computed < 1.06 * sum(lengths)
+    assert all(len(batch) * max(lengths[i] for i in batch) <= 2048 for batch in batches)
