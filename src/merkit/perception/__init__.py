@@ -1,6 +1,26 @@
 """What is where and when in a clip: faces, persons, shots, speech. Models that locate; none that judges."""
 
-from merkit.perception.crops import crop_faces
+from merkit.perception.crops import FACE_MARGIN, FACE_SHIFT, PicturePyramid, crop_faces, face_squares
 from merkit.perception.detector import FaceDetector, Faces
+from merkit.perception.follower import FaceFollower, FollowedFaces, FollowedPersons
+from merkit.perception.persons import Likeness, name_persons
+from merkit.perception.shots import ShotDetector
+from merkit.perception.tracker import FaceTracker, Track
 
-__all__ = ["FaceDetector", "Faces", "crop_faces"]
+__all__ = [
+    "FACE_MARGIN",
+    "FACE_SHIFT",
+    "FaceDetector",
+    "FaceFollower",
+    "FaceTracker",
+    "Faces",
+    "FollowedFaces",
+    "FollowedPersons",
+    "Likeness",
+    "PicturePyramid",
+    "ShotDetector",
+    "Track",
+    "crop_faces",
+    "face_squares",
+    "name_persons",
+]

@@ -13,7 +13,12 @@ from torch.nn.functional import interpolate
 
 __all__ = ["FACE_MARGIN", "FACE_SHIFT", "PicturePyramid", "crop_faces", "face_squares"]
 
-FACE_MARGIN = 1.0
+# The square that reproduces FER2013's framing, as multiples of the detector box's longer side. Measured on 1050 of its
+# training pictures (150 per class) enlarged to 96, 144 and 192 px, found in 82 to 87 %: edge of the picture over longer
+# side 0.92 to 0.94 in the median (quartiles 0.83 and 1.02), box centre below the picture's by -0.2 to 0.5 % of it
+# (quartiles -3 and 4 %). Eyes lie at 39 % of the height, the mouth at 80 %. Half of the pictures are rolled by less
+# than 5 degrees and a tenth by more than 10: FER2013 did not level the eyes, so neither do these crops.
+FACE_MARGIN = 0.93
 FACE_SHIFT = 0.0
 
 # Crops made in one go: bounds the memory of a batch with many faces (112 px: at most 0.6 MB each).
@@ -40,20 +45,19 @@ class PicturePyramid:
         # (n, H, W, 3) seen as (n, 3, H, W) in channels-last order: the layout for which torch resizes bytes fastest
         self._levels: list[Tensor] = [_as_tensor(frames).permute(0, 3, 1, 2)]
 
-    def level(self, wanted: int) -> tuple[int, Tensor]:
-        """Level `wanted`, or the last that is not too small: its number and `(n, 3, H / 2^level, W / 2^level)` uint8."""
+    def level(self, wanted: int) -> Tensor:
+        """`(n, 3, H / 2^wanted, W / 2^wanted)` uint8, or the smallest level there is."""
         while len(self._levels) <= wanted:
             height, width = self._levels[-1].shape[2:]
             if min(height, width) < 2 * _SMALLEST:
                 break
             self._levels.append(_resize(self._levels[-1], (height + 1) // 2, (width + 1) // 2))
-        number = min(wanted, len(self._levels) - 1)
-        return number, self._levels[number]
+        return self._levels[min(wanted, len(self._levels) - 1)]
 
     def resized(self, height: int, width: int) -> Tensor:
         """All pictures at `(n, 3, height, width)` uint8, antialiased, channels last in memory."""
         reduction = min(self.height / height, self.width / width)
-        return _resize(self.level(max(0, int(np.log2(max(reduction, 1.0)))))[1], height, width)
+        return _resize(self.level(max(0, int(np.log2(max(reduction, 1.0))))), height, width)
 
     def squares(self, index: np.ndarray, boxes: np.ndarray, size: int) -> Tensor:
         """Resamples boxes to squares; what lies outside the picture repeats its border.
@@ -72,11 +76,12 @@ class PicturePyramid:
         ratio = np.maximum(boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]) / size
         wanted = np.floor(np.log2(np.clip(ratio, 1.0, None))).astype(np.int64)
         for step in np.unique(wanted):
-            number, pictures = self.level(int(step))
+            pictures = self.level(int(step))
+            full = (self.height, self.width)
             rows = np.flatnonzero(wanted == step)
             for start in range(0, len(rows), _CHUNK):
                 part = rows[start : start + _CHUNK]
-                made[torch.from_numpy(part)] = _gather(pictures, index[part], boxes[part], size, self.height, self.width)
+                made[torch.from_numpy(part)] = _gather(pictures, index[part], boxes[part], size, full)
         return made.permute(0, 3, 1, 2)
 
 
@@ -155,12 +160,10 @@ def _resize(pictures: Tensor, height: int, width: int) -> Tensor:
     return interpolate(pictures, size=(height, width), mode="bilinear", antialias=True)
 
 
-def _gather(
-    pictures: Tensor, index: np.ndarray, boxes: np.ndarray, size: int, full_height: int, full_width: int
-) -> Tensor:
+def _gather(pictures: Tensor, index: np.ndarray, boxes: np.ndarray, size: int, full: tuple[int, int]) -> Tensor:
     """`(k, size, size, 3)` float32 of boxes that shrink less than twofold from this level."""
     height, width = pictures.shape[2:]
-    scale = np.array([width / full_width, height / full_height] * 2)
+    scale = np.array([width / full[1], height / full[0]] * 2)
     boxes = boxes * scale
     cols, across = _taps(boxes[:, 0], boxes[:, 2], size, width)
     rows, down = _taps(boxes[:, 1], boxes[:, 3], size, height)

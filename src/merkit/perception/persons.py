@@ -1,0 +1,71 @@
+"""Which tracks of one clip show the same person, as far as that can be told without knowing anybody.
+
+Faces are compared within the clip only. The vectors that the comparison needs live as long as the clip is read; they
+are neither returned nor stored, and a `person_1` of one clip has nothing to do with that of another.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+from scipy.cluster.hierarchy import fcluster, linkage
+from scipy.spatial.distance import pdist
+
+from merkit.perception.tracker import Track
+
+__all__ = ["Likeness", "name_persons"]
+
+# Crops of one track `(k, 112, 112, 3)` uint8 and their five points in pixels of the crop -> `(D,)` float32.
+Likeness = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+# Mean distance between the vectors of two groups of tracks below which they are one person.
+SAME_PERSON = 0.5
+# Comparing every pair costs memory by the square; beyond this number the shortest tracks stay on their own.
+_MOST_COMPARED = 2000
+_NEVER = 1e9
+
+
+def name_persons(
+    tracks: Sequence[Track], vectors: dict[int, np.ndarray] | None = None, same_person: float = SAME_PERSON
+) -> dict[int, str]:
+    """Track id -> `person_1`, `person_2`, … by first appearance; tracks that are not kept are left out.
+
+    Without vectors every track is a person of its own. With them, tracks are joined by average linkage as long as the
+    mean distance stays below `same_person`; two tracks that are seen at the same time are never joined.
+
+    Args:
+        tracks: finished tracks of one clip.
+        vectors: track id -> likeness vector `(D,)`; tracks without one stay on their own.
+        same_person: largest mean Euclidean distance within a person.
+
+    Example:
+        >>> tracks = [Track(0, 0.0, 2.0, 7, True), Track(1, 2.3, 2.3, 1, False), Track(2, 5.0, 6.0, 4, True)]
+        >>> name_persons(tracks)
+        {0: 'person_1', 2: 'person_2'}
+        >>> name_persons(tracks, {0: np.zeros(2), 2: np.array([0.1, 0.0])})
+        {0: 'person_1', 2: 'person_1'}
+    """
+    kept = sorted((track for track in tracks if track.kept), key=lambda track: (track.start_s, track.id))
+    group = {track.id: track.id for track in kept}
+    known = [track for track in kept if vectors and track.id in vectors]
+    compared = sorted(known, key=lambda track: -track.hits)[:_MOST_COMPARED]
+    if vectors and len(compared) > 1:
+        labels = _join(compared, np.stack([vectors[track.id] for track in compared]), same_person)
+        first: dict[int, int] = {}
+        for track, label in sorted(zip(compared, labels, strict=True), key=lambda pair: pair[0].start_s):
+            group[track.id] = first.setdefault(int(label), track.id)
+    names: dict[int, str] = {}
+    for track in kept:
+        names.setdefault(group[track.id], f"person_{len(names) + 1}")
+    return {track.id: names[group[track.id]] for track in kept}
+
+
+def _join(tracks: Sequence[Track], vectors: np.ndarray, same_person: float) -> np.ndarray:
+    """`(n,)` group labels."""
+    distance = pdist(vectors.astype(np.float64))
+    start_s = np.array([track.start_s for track in tracks])
+    end_s = np.array([track.end_s for track in tracks])
+    a, b = np.triu_indices(len(tracks), 1)
+    together = (start_s[a] <= end_s[b]) & (start_s[b] <= end_s[a])
+    # so large that no mean over a group can hide it
+    distance[together] = _NEVER
+    return fcluster(linkage(distance, "average"), same_person, "distance")
