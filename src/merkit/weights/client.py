@@ -26,9 +26,8 @@ Progress = Callable[[int, int | None], None]
 _TIMEOUT_S = 900.0
 _UNREACHABLE = re.compile(
     r"NewConnectionError|NameResolution|name resolution|getaddrinfo|ENOTFOUND|ECONNREFUSED|EAI_AGAIN|ETIMEDOUT|"
-    r"Connection refused|timed out|Network is unreachable|ConnectError|dns error|Max retries|No matching distribution "
-    r"found.*from versions: none|from versions: none",
-    re.IGNORECASE | re.DOTALL,
+    r"Connection refused|timed out|Network is unreachable|ConnectError|dns error|Max retries",
+    re.IGNORECASE,
 )
 
 
