@@ -259,3 +259,93 @@ def test_an_hour_draws_as_few_points_and_zooms_into_all(browser: Browser, tmp_pa
         assert page.value("document.getElementById('grain').textContent") == ""
         fused = answer_at(hour, None, 1800.0)
         assert page.value("document.getElementById('now').dataset.label") == LABELS[fused.argmax()]
+
+
+def drawn_film(path: Path, duration: float) -> Path:
+    """A WebM of plain 320x180 pictures, 10 a second."""
+    import av
+
+    with av.open(str(path), "w", format="webm") as sink:
+        stream = sink.add_stream("libvpx", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 320, 180, "yuv420p"
+        for n in range(round(duration * 10)):
+            picture = av.VideoFrame.from_ndarray(np.full((180, 320, 3), n % 200, np.uint8), format="rgb24")
+            sink.mux(stream.encode(picture.reformat(format="yuv420p")))
+        sink.mux(stream.encode())
+    return path
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_face_boxes_lie_on_the_picture(browser: Browser, tmp_path: Path, timeline: Timeline, width: int) -> None:
+    preview = Preview.from_file(drawn_film(tmp_path / "a.webm", 24.0))
+    path = write_html(timeline, tmp_path / "film.html", preview=preview)
+    person = timeline.persons[0]
+    seen = 7  # the time of one sighting
+    with browser.open(path, width=width, hash=f"t={person.times_s[seen] + 1e-4}") as page:
+        page.wait("document.documentElement.dataset.media === 'ready'")
+        page.settle()
+        stage, box = page.box("video"), page.box(".face-box")
+        scale = min(stage["width"] / 320, stage["height"] / 180)
+        left = stage["x"] + (stage["width"] - 320 * scale) / 2
+        top = stage["y"] + (stage["height"] - 180 * scale) / 2
+        x0, y0, x1, y1 = person.boxes[seen] * [320, 180, 320, 180] * scale
+        assert (box["x"], box["y"]) == pytest.approx((left + x0, top + y0), abs=1.5)
+        assert (box["width"], box["height"]) == pytest.approx((x1 - x0, y1 - y0), abs=1.5)
+        assert page.value("document.querySelector('video').videoWidth") == 320
+        page.value("document.getElementById('play').click()")
+        page.wait(f"document.querySelector('video').currentTime > {person.times_s[seen] + 0.3}")
+        assert float(page.data("t")) == pytest.approx(
+            page.value("document.querySelector('video').currentTime"), abs=0.2
+        )
+        assert_sound(page)
+
+
+def test_between_sightings_far_apart_no_box_is_drawn(browser: Browser, report: Path, timeline: Timeline) -> None:
+    times = timeline.persons[0].times_s
+    wide = int(np.argmax(np.diff(times)))
+    assert np.diff(times)[wide] > 2
+    boxes = (
+        "[...document.querySelectorAll('.face-box:not([hidden])')]"
+        ".filter(box => box.textContent.startsWith('Person 1')).length"
+    )
+    with browser.open(report, hash=f"t={times[wide] + 1.2}") as page:
+        assert page.value(boxes) == 0
+        page.value(f"location.hash = 't={times[wide]}'")
+        page.wait(f"{boxes} === 1")
+
+
+@pytest.mark.parametrize(
+    ("view", "entity", "modality"),
+    [("fused", "person_1", None), ("modality", "person_1", "face"), ("modality", None, "text")],
+)
+def test_gaps_are_left_open(
+    browser: Browser, report: Path, timeline: Timeline, view: str, entity: str | None, modality: str | None
+) -> None:
+    """Paint stands in every column with evidence and in none without; the strip looked at is the lane's first."""
+    windows = [w for w in timeline.windows if w.person == entity]
+    centres = np.array([(w.start_s + w.end_s) / 2 for w in windows])
+    seen = np.array([w.fused is not None and (modality is None or modality in w.prob) for w in windows])
+    opaque = (
+        f"(t => {{ const c = document.querySelector('[data-entity={entity or 'clip'}]').nextSibling"
+        ".querySelector('canvas'); const x = Math.round(t / 24 * c.width);"
+        " const d = c.getContext('2d').getImageData(x, 2, 1, 30).data;"
+        " let n = 0; for (let i = 3; i < d.length; i += 4) n += d[i] === 255; return n; })"
+    )
+    with browser.open(report, hash=f"view={view}") as page:
+        page.settle()
+        for centre in centres[seen][::4]:
+            assert page.value(f"{opaque}({centre})") >= 20  # where two bands meet a pixel is not quite opaque
+        assert (~seen).any()
+        for centre in centres[~seen]:
+            assert page.value(f"{opaque}({centre})") == 0
+
+
+def test_only_modalities_with_evidence_are_said_to_weigh_in(browser: Browser, report: Path, timeline: Timeline) -> None:
+    window = next(w for w in timeline.windows if w.person is None and "text" not in w.prob)
+    with browser.open(report, hash=f"t={(window.start_s + window.end_s) / 2}") as page:
+        rows = page.value("[...document.querySelectorAll('.share')].map(row => row.textContent)")
+    expected = [
+        f"{name} {round(100 * window.contribution[name])} %{LABELS[prob.argmax()]} {round(100 * prob.max())} %"
+        for name, prob in window.prob.items()
+    ]
+    assert rows == expected
