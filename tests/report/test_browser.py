@@ -138,8 +138,9 @@ def test_text_of_the_clip_is_never_run(browser: Browser, tmp_path: Path, timelin
         model={**timeline.model, "name": HOSTILE},
         presence=tuple(replace(p, reason=HOSTILE) for p in timeline.presence),
     )
-    with browser.open(write_html(hostile, tmp_path / "hostile.html"), hash="t=1") as page:
+    with browser.open(write_html(hostile, tmp_path / "hostile.html"), hash="t=1", width=390) as page:
         assert_sound(page)
+        assert page.value("document.scrollingElement.scrollWidth") <= 390
         assert page.value("document.title").startswith("</script>")
         assert page.value("document.querySelectorAll('img[src=x]').length") == 0
         assert page.value("document.querySelector('.line').textContent").count(HOSTILE) == 1
@@ -232,6 +233,15 @@ def test_every_kind_of_clip_draws(browser: Browser, tmp_path: Path, case: dict) 
         assert_sound(page)
         assert page.value("document.scrollingElement.scrollWidth") <= 390
         assert page.value("document.getElementById('now-top').textContent") != ""
+
+
+def test_labels_that_the_page_has_no_colour_for_get_one_each(browser: Browser, tmp_path: Path) -> None:
+    names = tuple(f"feeling {n}" for n in range(len(LABELS)))
+    with browser.open(write_html(replace(sample_timeline(), labels=names), tmp_path / "r.html"), hash="t=6.2") as page:
+        assert_sound(page)
+        dots = page.value("[...document.querySelectorAll('#legend .dot')].map(dot => dot.style.background)")
+        assert len(set(dots)) == len(names)
+        assert page.value("document.getElementById('now').dataset.label") in names
 
 
 def test_a_timeline_with_nothing_in_it_says_so(browser: Browser, tmp_path: Path) -> None:
