@@ -29,8 +29,9 @@ _FIELD, _STRIDE = 12, 2
 _SHARE, _LEAST_PX = 1 / 15, 24.0
 # Proposals that may survive per frame: a picture of pure texture must not cost minutes.
 _MOST = 300
-# Frames that go through the proposal network together: more of them fall out of the processor's cache.
-_TOGETHER = 4
+# Frames that go through the proposal network together, and crops through the others: more of them fall out of the
+# processor's cache (refinement of one crop: 0.05 ms among 16, 0.09 ms among 512).
+_TOGETHER, _CROPS_TOGETHER = 4, 32
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -178,7 +179,7 @@ class FaceDetector:
 
     def _sift(self, pictures: PicturePyramid, found: _Found) -> _Found:
         """Stage 2: the refinement network over all candidates of all pictures together."""
-        prob, offsets = self.networks.rnet(_normal(pictures.squares(found.index, found.boxes, 24)))
+        prob, offsets = _judge(self.networks.rnet, pictures, found, 24)
         found.prob = prob.double().numpy()
         rows = np.flatnonzero(found.prob > self.thresholds[1])
         rows = rows[suppress(found.boxes[rows], found.prob[rows], found.index[rows], 0.7)]
@@ -189,7 +190,7 @@ class FaceDetector:
 
     def _decide(self, pictures: PicturePyramid, found: _Found) -> tuple[_Found, np.ndarray]:
         """Stage 3: final boxes and points; a box inside another one is the same face."""
-        prob, offsets, points = self.networks.onet(_normal(pictures.squares(found.index, found.boxes, 48)))
+        prob, offsets, points = _judge(self.networks.onet, pictures, found, 48)
         found.prob = prob.double().numpy()
         placed = found.boxes[:, None, :2] + points.double().numpy() * (found.boxes[:, 2:] - found.boxes[:, :2])[:, None]
         found.boxes = moved(found.boxes, offsets.double().numpy())
@@ -219,6 +220,15 @@ def _channels_last(net: Net) -> Net:
         if parameter.ndim == 4:
             parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
     return net
+
+
+def _judge(net: nn.Module, pictures: PicturePyramid, found: _Found, size: int) -> list[Tensor]:
+    """What a network says of the candidates, cropped to `size`."""
+    parts = []
+    for start in range(0, max(len(found.index), 1), _CROPS_TOGETHER):
+        rows = slice(start, start + _CROPS_TOGETHER)
+        parts.append(net(_normal(pictures.squares(found.index[rows], found.boxes[rows], size))))
+    return [torch.cat(column) for column in zip(*parts, strict=True)]
 
 
 def _normal(pixels: Tensor) -> Tensor:

@@ -1,22 +1,25 @@
 """Where one shot ends and the next begins, from frames sampled a few times a second.
 
-Two cheap views of a frame decide together. Colours (a histogram per quarter of the picture) stay alike under motion;
-structure (a tiny grey picture, compared at its best small displacement, free of brightness and contrast) stays alike
-under flashes and exposure. At a cut both change at once. Nearly blank frames belong to no shot: the next frame with
-content is compared with the last one before them, so a fade through black counts once and a white flash not at all.
+Two cheap views of a frame decide together. Colours (one histogram) stay alike under motion; structure (a tiny grey
+picture less its local mean, compared at its best small displacement) stays alike under flashes and exposure. At a cut
+both change at once. Nearly blank frames belong to no shot: the next frame with content is compared with the last one
+before them, so a fade through black counts once and a white flash not at all. On five cuts of a film trailer sampled at
+3 Hz, with traffic and passers-by in front of the camera, four are found and nothing else is.
 """
 
 import numpy as np
+from scipy.ndimage import uniform_filter
 
 from merkit.perception.crops import PicturePyramid
 
 __all__ = ["ShotDetector"]
 
 _HEIGHT, _WIDTH = 36, 64
-# Four levels a channel: 64 colours in each quarter of the picture.
+# Four levels a channel: 64 colours.
 _LEVELS = 4
-# Grey pictures of 9 x 16, compared at displacements of up to this many of their pixels (an eighth of the picture).
-_REACH = 2
+# Grey pictures of 18 x 32, less the mean of 7 x 7 around each pixel: two unrelated scenes are alike in their large
+# areas of light and dark by chance. Compared at displacements of up to three pixels, a tenth of the picture.
+_LOCAL, _REACH = 7, 3
 # Standard deviation of grey values below which a frame is blank.
 _BLANK = 6.0
 _RECENT = 8
@@ -36,12 +39,12 @@ class ShotDetector:
         [0.67]
     """
 
-    def __init__(self, threshold: float = 0.45) -> None:
+    def __init__(self, threshold: float = 0.43) -> None:
         if not 0.0 < threshold < 1.0:
             raise ValueError(f"threshold must lie between 0 and 1, got {threshold}")
         self.threshold = threshold
         self._colours: np.ndarray | None = None
-        self._grey: np.ndarray | None = None
+        self._structure: np.ndarray | None = None
         self._changes: list[float] = []
 
     def update(self, frames: np.ndarray, times_s: np.ndarray) -> list[float]:
@@ -59,18 +62,18 @@ class ShotDetector:
     def update_in(self, pictures: PicturePyramid, times_s: np.ndarray) -> list[float]:
         """`update` for frames whose pyramid is already there."""
         small = pictures.resized(_HEIGHT, _WIDTH).permute(0, 2, 3, 1).numpy()
-        colours, grey = _histograms(small), _grey(small)
-        blank = small.mean(axis=3).std(axis=(1, 2)) < _BLANK
+        grey = small.mean(axis=3)
+        colours, structure = _histograms(small), _structure(grey)
         cuts = []
-        for i in np.flatnonzero(~blank):
-            if self._colours is not None and self._grey is not None:
-                change = _change(self._colours, colours[i], self._grey, grey[i])
+        for i in np.flatnonzero(grey.std(axis=(1, 2)) >= _BLANK):
+            if self._colours is not None and self._structure is not None:
+                change = _change(self._colours, colours[i], self._structure, structure[i])
                 if change > self.threshold and change > self._usual():
                     cuts.append(float(times_s[i]))
                     self._changes.clear()
                 else:
                     self._changes = [*self._changes[1 - _RECENT :], change]
-            self._colours, self._grey = colours[i], grey[i]
+            self._colours, self._structure = colours[i], structure[i]
         return cuts
 
     def _usual(self) -> float:
@@ -79,33 +82,26 @@ class ShotDetector:
 
 
 def _histograms(small: np.ndarray) -> np.ndarray:
-    """`(n, 4, 64)` shares of colours in each quarter of each picture."""
-    n, height, width = small.shape[:3]
+    """`(n, 64)` share of each colour in each picture."""
     level = small // (256 // _LEVELS)
     colour = (level[..., 0] * _LEVELS + level[..., 1]) * _LEVELS + level[..., 2]
-    row, col = np.arange(height)[:, None] * 2 // height, np.arange(width) * 2 // width
-    quarter = np.arange(n)[:, None, None] * 4 + row * 2 + col
     bins = _LEVELS**3
-    counts = np.bincount((quarter * bins + colour).ravel(), minlength=n * 4 * bins)
-    return counts.reshape(n, 4, bins) / (height * width / 4)
+    counts = np.bincount((np.arange(len(small))[:, None, None] * bins + colour).ravel(), minlength=len(small) * bins)
+    return counts.reshape(len(small), bins) / (_HEIGHT * _WIDTH)
 
 
-def _grey(small: np.ndarray) -> np.ndarray:
-    """`(n, 9, 16)` grey means of 4 x 4 pixels."""
-    n, height, width = small.shape[:3]
-    return small.mean(axis=3).reshape(n, height // 4, 4, width // 4, 4).mean(axis=(2, 4))
+def _structure(grey: np.ndarray) -> np.ndarray:
+    """`(n, 36, 64)` grey -> `(n, 18, 32)` means of 2 x 2 less their surroundings."""
+    half = grey.reshape(len(grey), _HEIGHT // 2, 2, _WIDTH // 2, 2).mean(axis=(2, 4))
+    return half - uniform_filter(half, (0, _LOCAL, _LOCAL))
 
 
-def _change(colours_a: np.ndarray, colours_b: np.ndarray, grey_a: np.ndarray, grey_b: np.ndarray) -> float:
+def _change(colours_a: np.ndarray, colours_b: np.ndarray, structure_a: np.ndarray, structure_b: np.ndarray) -> float:
     """How different two frames are, in [0, 1]."""
-    # colours that moved to another quarter have not changed, those of the whole picture count as much
-    apart = np.abs(colours_a - colours_b).sum(axis=1).mean() / 2
-    whole = np.abs(colours_a.mean(axis=0) - colours_b.mean(axis=0)).sum() / 2
-    colour = (apart + whole) / 2
-    inner = grey_a[_REACH:-_REACH, _REACH:-_REACH]
-    views = np.lib.stride_tricks.sliding_window_view(grey_b, inner.shape).reshape(-1, inner.size)
+    colour = np.abs(colours_a - colours_b).sum() / 2
+    inner = structure_a[_REACH:-_REACH, _REACH:-_REACH]
+    views = np.lib.stride_tricks.sliding_window_view(structure_b, inner.shape).reshape(-1, inner.size)
     a = inner.ravel() - inner.mean()
     b = views - views.mean(axis=1, keepdims=True)
     likeness = (b @ a) / np.maximum(np.linalg.norm(b, axis=1) * np.linalg.norm(a), 1e-6)
-    structure = 1.0 - max(float(likeness.max()), 0.0)
-    return float(np.sqrt(colour * structure))
+    return float(np.sqrt(colour * (1.0 - max(float(likeness.max()), 0.0))))
