@@ -20,6 +20,14 @@ def test_feature_and_logits_equal_the_original(weights):
     np.testing.assert_allclose(logits, golden["logits"], atol=5e-5)
 
 
+def test_bfloat16_stays_within_the_stated_distance(weights):
+    weights("efficientnet-lite0")
+    x = EfficientNetLite0.prepare(pictures(2, 224))
+    (exact, logits), (rounded, other) = (load_efficientnet_lite0(t)(x) for t in (torch.float32, torch.bfloat16))
+    assert ((exact - rounded).norm(dim=1) / exact.norm(dim=1)).max() < 0.05
+    assert (logits.softmax(1) - other.softmax(1)).abs().max() < 0.03
+
+
 def test_prepare_maps_grey_and_white():
     image = np.array([127, 255], np.uint8).reshape(2, 1, 1, 1).repeat(224, 1).repeat(224, 2).repeat(3, 3)
     assert EfficientNetLite0.prepare(image)[:, 0, 0, 0].tolist() == [0.0, 1.0]

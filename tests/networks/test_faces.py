@@ -54,6 +54,16 @@ def test_face_api_recognition_equals_the_original(weights):
     np.testing.assert_allclose(descriptor, golden["descriptor"], atol=2e-5)
 
 
+def test_bfloat16_stays_within_the_stated_distance(weights):
+    weights("face-api-expression", "face-api-recognition")
+    x, y = prepare_faces(pictures(4, 112)), prepare_faces(pictures(4, 150), 150)
+    (exact, logits), (rounded, other) = (load_face_api_expression(t)(x) for t in (torch.float32, torch.bfloat16))
+    assert ((exact - rounded).norm(dim=1) / exact.norm(dim=1)).max() < 0.05
+    assert (logits.softmax(1) - other.softmax(1)).abs().max() < 0.03
+    near, far = (load_face_api_recognition(t)(y) for t in (torch.float32, torch.bfloat16))
+    assert (near - far).norm(dim=1).max() < 0.03  # where 0.6 is the limit for one person
+
+
 def test_a_batch_is_its_members(weights):
     weights("face-api-expression")
     net, x = load_face_api_expression(), prepare_faces(pictures(3, 112))

@@ -1,5 +1,6 @@
 """Pretrained networks as plain modules, each with a loader that reads the catalogue's verified files."""
 
+from merkit.networks.checkpoint import fast_dtype
 from merkit.networks.efficientnet_lite import EfficientNetLite0, load_efficientnet_lite0
 from merkit.networks.face_api import (
     FACE_API_LABELS,
@@ -25,6 +26,7 @@ __all__ = [
     "ONet",
     "PNet",
     "RNet",
+    "fast_dtype",
     "load_efficientnet_lite0",
     "load_face_api_expression",
     "load_face_api_recognition",

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from merkit.errors import WeightError
 
-__all__ = ["adopt", "load_state", "read_state"]
+__all__ = ["adopt", "fast_dtype", "load_state", "read_state"]
 
 Net = TypeVar("Net", bound=nn.Module)
 
@@ -71,4 +71,21 @@ def adopt(net: Net, state: dict[str, Tensor], path: Path) -> Net:
         net.load_state_dict(state)
     except (RuntimeError, TypeError, AttributeError) as error:
         raise WeightError(f"{path}: does not fit {type(net).__name__} ({error})") from error
-    return net.eval().requires_grad_(False)
+    # channels_last: oneDNN runs every network here 1.4 to 4 times as fast on it (benchmarks/networks.py)
+    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+
+
+def fast_dtype() -> torch.dtype:
+    """The number type in which the larger networks run fastest on this machine's CPU.
+
+    bfloat16 where the CPU multiplies it in AMX tiles, for there it takes a third to a half of the time; elsewhere it is
+    slower, so float32. Features move by up to 5 % of their length and probabilities by up to 0.03, and other machines
+    give other digits: the loaders therefore take float32 unless told otherwise, and who asks for this keeps the type
+    in the extractor's id.
+
+    Example:
+        >>> fast_dtype() in (torch.bfloat16, torch.float32)
+        True
+    """
+    amx = torch.cpu.get_capabilities().get("amx_bf16", False) and torch.backends.mkldnn.is_available()
+    return torch.bfloat16 if amx else torch.float32

@@ -73,9 +73,9 @@ class EfficientNetLite0(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, 3, 224, 224)` from `prepare` -> feature `(B, 1280)`, ImageNet logits `(B, 1000)`."""
-        x = F.relu6(self.stem(pad_same(x, 3, 2)))
+        x = F.relu6(self.stem(pad_same(x.to(self.stem.weight.dtype), 3, 2)))
         feature = F.relu6(self.head(self.blocks(x))).mean((2, 3))
-        return feature, self.classes(feature)
+        return feature.float(), self.classes(feature).float()
 
     @staticmethod
     def prepare(pictures: np.ndarray) -> Tensor:
@@ -97,8 +97,11 @@ class EfficientNetLite0(nn.Module):
         return x
 
 
-def load_efficientnet_lite0() -> EfficientNetLite0:
+def load_efficientnet_lite0(dtype: torch.dtype = torch.float32) -> EfficientNetLite0:
     """The network with the catalogue's weights `efficientnet-lite0`.
+
+    Args:
+        dtype: float32, or `fast_dtype()` where speed counts more than the third digit.
 
     Raises:
         WeightError: the weights are not in the cache or are damaged.
@@ -110,7 +113,7 @@ def load_efficientnet_lite0() -> EfficientNetLite0:
     path = locate("efficientnet-lite0") / "efficientnet-lite0-57934424.pth"
     theirs = read_state(path)
     try:
-        return adopt(EfficientNetLite0(), _folded(theirs), path)
+        return adopt(EfficientNetLite0(), _folded(theirs), path).to(dtype)
     except KeyError as error:
         raise WeightError(f"{path}: holds no {error}") from error
 

@@ -78,8 +78,8 @@ class FaceExpression(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """`(B, 3, 112, 112)` from `prepare_faces` -> feature `(B, 256)`, logits `(B, 7)` as in `FACE_API_LABELS`."""
-        feature = self.blocks(x).mean((2, 3))
-        return feature, self.classes(feature)
+        feature = self.blocks(x.to(self.classes.weight.dtype)).mean((2, 3))
+        return feature.float(), self.classes(feature).float()
 
 
 class _Residual(nn.Module):
@@ -117,8 +117,8 @@ class FaceRecognition(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, 3, 150, 150)` from `prepare_faces` -> `(B, 128)`."""
-        x = F.max_pool2d(F.relu(self.stem(x)), 3, 2)
-        return self.descriptor(self.blocks(x).mean((2, 3)))
+        x = F.max_pool2d(F.relu(self.stem(x.to(self.stem.weight.dtype))), 3, 2)
+        return self.descriptor(self.blocks(x).mean((2, 3))).float()
 
 
 # (name in the manifest, channels in, channels out, halves the picture)
@@ -160,8 +160,11 @@ def prepare_faces(crops: np.ndarray, size: int = 112) -> Tensor:
     return x
 
 
-def load_face_api_expression() -> FaceExpression:
+def load_face_api_expression(dtype: torch.dtype = torch.float32) -> FaceExpression:
     """The expression network with the catalogue's weights `face-api-expression`.
+
+    Args:
+        dtype: float32, or `fast_dtype()` where speed counts more than the third digit.
 
     Raises:
         WeightError: the weights are not in the cache or are damaged.
@@ -185,11 +188,14 @@ def load_face_api_expression() -> FaceExpression:
             state[ours + "depth.weight"] = _depthwise(arrays[theirs + "depthwise_filter"])
             state[ours + "point.weight"] = _kernel(arrays[theirs + "pointwise_filter"])
             state[ours + "point.bias"] = _vector(arrays[theirs + "bias"])
-    return adopt(FaceExpression(), state, path)
+    return adopt(FaceExpression(), state, path).to(dtype)
 
 
-def load_face_api_recognition() -> FaceRecognition:
+def load_face_api_recognition(dtype: torch.dtype = torch.float32) -> FaceRecognition:
     """The recognition network with the catalogue's weights `face-api-recognition`.
+
+    Args:
+        dtype: float32, or `fast_dtype()` where speed counts more than the third digit.
 
     Raises:
         WeightError: the weights are not in the cache or are damaged.
@@ -211,7 +217,7 @@ def load_face_api_recognition() -> FaceRecognition:
         state[f"{ours}.bias"] = _vector(arrays[f"{theirs}/conv/bias"]) * scale + _vector(
             arrays[f"{theirs}/scale/biases"]
         )
-    return adopt(FaceRecognition(), state, path)
+    return adopt(FaceRecognition(), state, path).to(dtype)
 
 
 def _arrays(name: str, stem: str) -> tuple[dict[str, np.ndarray], Path]:

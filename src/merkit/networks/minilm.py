@@ -153,7 +153,7 @@ def load_minilm(dtype: torch.dtype = torch.float32) -> MiniLM:
     """The encoder with the catalogue's weights `minilm-l6` and its tokenizer.
 
     Args:
-        dtype: float32, or bfloat16 on a CPU with AMX or a GPU (`benchmarks/networks.py` has the figures).
+        dtype: float32, or `fast_dtype()` where speed counts more than the third digit.
 
     Raises:
         WeightError: the weights are not in the cache or are damaged.
