@@ -2,6 +2,10 @@
 
 Tan & Le 2019 (arXiv:1905.11946) in its "lite" form: no squeeze-and-excitation, ReLU6 in place of swish. Batch norm is
 folded into the convolutions when the weights are read.
+
+TensorFlow puts the odd pixel of a stride-2 layer's padding right and below, PyTorch has no such padding, and padding by
+hand copies every large map. Seen in a mirror the odd pixel lies left and above, which is what `padding=kernel // 2`
+does at even sizes. So picture and kernels are turned by 180 degrees; the mean at the end does not see it.
 """
 
 import numpy as np
@@ -11,7 +15,7 @@ from torch.nn import functional as F
 
 from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt, read_state
-from merkit.networks.folding import fold_norm, pad_same
+from merkit.networks.folding import fold_norm
 from merkit.weights import locate
 
 __all__ = ["EfficientNetLite0", "load_efficientnet_lite0"]
@@ -27,6 +31,9 @@ _STAGES = (
     (1, 3, 1, 6, 320),
 )
 _EPS = 1e-3
+# Pictures that go through together: at four, the largest map (19 MB) stays within what malloc reuses; above 32 MB every
+# layer would map fresh pages, which costs more than its arithmetic.
+_AT_ONCE = 4
 
 
 class _Block(nn.Module):
@@ -35,19 +42,16 @@ class _Block(nn.Module):
     def __init__(self, width: int, out: int, kernel: int, stride: int, expansion: int) -> None:
         super().__init__()
         inner = width * expansion
-        self.kernel, self.stride = kernel, stride
         self.shortcut = stride == 1 and width == out
         self.expand = nn.Conv2d(width, inner, 1) if expansion != 1 else None
-        padding = kernel // 2 if stride == 1 else 0
-        self.depth = nn.Conv2d(inner, inner, kernel, stride, padding, groups=inner)
+        self.depth = nn.Conv2d(inner, inner, kernel, stride, padding=kernel // 2, groups=inner)
         self.project = nn.Conv2d(inner, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
-        """`(B, C, H, W)` -> `(B, C_out, ceil(H / stride), ceil(W / stride))`."""
-        y = x if self.expand is None else F.relu6(self.expand(x))
-        y = F.relu6(self.depth(y if self.stride == 1 else pad_same(y, self.kernel, self.stride)))
-        y = self.project(y)
-        return x + y if self.shortcut else y
+        """`(B, C, H, W)` -> `(B, C_out, H / stride, W / stride)`."""
+        y = x if self.expand is None else F.relu6(self.expand(x), inplace=True)
+        y = self.project(F.relu6(self.depth(y), inplace=True))
+        return y.add_(x) if self.shortcut else y
 
 
 class EfficientNetLite0(nn.Module):
@@ -61,7 +65,7 @@ class EfficientNetLite0(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Conv2d(3, 32, 3, 2)
+        self.stem = nn.Conv2d(3, 32, 3, 2, padding=1)
         blocks, width = [], 32
         for count, kernel, stride, expansion, out in _STAGES:
             for i in range(count):
@@ -72,10 +76,21 @@ class EfficientNetLite0(nn.Module):
         self.classes = nn.Linear(1280, 1000)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, 3, 224, 224)` from `prepare` -> feature `(B, 1280)`, ImageNet logits `(B, 1000)`."""
-        x = F.relu6(self.stem(pad_same(x.to(self.stem.weight.dtype), 3, 2)))
-        feature = F.relu6(self.head(self.blocks(x))).mean((2, 3))
+        """`(B, 3, 224, 224)` from `prepare` -> feature `(B, 1280)`, ImageNet logits `(B, 1000)`.
+
+        Raises:
+            ValueError: a side is no multiple of 32 pixels.
+        """
+        if x.shape[2] % 32 or x.shape[3] % 32:
+            raise ValueError(f"sides must be multiples of 32 pixels, not {tuple(x.shape[2:])}")
+        x = x.to(self.stem.weight.dtype).flip(2, 3)
+        feature = torch.cat([self._feature(part) for part in x.split(_AT_ONCE)])
         return feature.float(), self.classes(feature).float()
+
+    def _feature(self, x: Tensor) -> Tensor:
+        """Turned `(B, 3, H, W)` -> `(B, 1280)`."""
+        x = self.blocks(F.relu6(self.stem(x), inplace=True))
+        return F.relu6(self.head(x), inplace=True).mean((2, 3))
 
     @staticmethod
     def prepare(pictures: np.ndarray) -> Tensor:
@@ -133,5 +148,5 @@ def _folded(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     for ours, conv, norm in pairs:
         numbers = (theirs[f"{norm}.{part}"] for part in ("weight", "bias", "running_mean", "running_var"))
         weight, bias = fold_norm(theirs[f"{conv}.weight"], *numbers, eps=_EPS)
-        state |= {f"{ours}.weight": weight, f"{ours}.bias": bias}
+        state |= {f"{ours}.weight": weight.flip(2, 3), f"{ours}.bias": bias}
     return state

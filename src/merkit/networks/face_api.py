@@ -3,7 +3,8 @@
 Expression: four dense blocks of separable convolutions, a 256-d feature and seven classes. Recognition: dlib's
 ResNet-29 face descriptor, 128-d; merkit uses it only to join tracks of one face within one clip.
 Both take RGB minus `MEAN_RGB`, divided by 255. Constants and layout follow the MIT-licensed package
-@vladmandic/face-api; scale layers and normalisation are folded into the convolutions.
+@vladmandic/face-api; scale layers and normalisation are folded into the convolutions. The expression network sees the
+picture turned by 180 degrees with its kernels turned alike, for the reason that `efficientnet_lite` gives.
 """
 
 from pathlib import Path
@@ -14,7 +15,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.networks.checkpoint import adopt
-from merkit.networks.folding import pad_same
 from merkit.networks.tfjs_weights import read_tfjs
 from merkit.weights import locate
 
@@ -32,17 +32,16 @@ MEAN_RGB = (122.782, 117.001, 104.298)
 
 
 class _Separable(nn.Module):
-    """Depthwise 3 x 3, then pointwise with bias, padded as TensorFlow does."""
+    """Depthwise 3 x 3, then pointwise with bias."""
 
     def __init__(self, width: int, out: int, stride: int = 1) -> None:
         super().__init__()
-        self.stride = stride
-        self.depth = nn.Conv2d(width, width, 3, stride, padding=1 if stride == 1 else 0, groups=width, bias=False)
+        self.depth = nn.Conv2d(width, width, 3, stride, padding=1, groups=width, bias=False)
         self.point = nn.Conv2d(width, out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` -> `(B, C_out, H / stride, W / stride)`."""
-        return self.point(self.depth(x if self.stride == 1 else pad_same(x, 3, self.stride)))
+        return self.point(self.depth(x))
 
 
 class _DenseBlock(nn.Module):
@@ -50,16 +49,15 @@ class _DenseBlock(nn.Module):
 
     def __init__(self, width: int, out: int) -> None:
         super().__init__()
-        self.first = width == 3
-        self.conv0 = nn.Conv2d(3, out, 3, 2) if self.first else _Separable(width, out, 2)
+        self.conv0 = nn.Conv2d(3, out, 3, 2, padding=1) if width == 3 else _Separable(width, out, 2)
         self.conv1, self.conv2, self.conv3 = (_Separable(out, out) for _ in range(3))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` -> `(B, C_out, H / 2, W / 2)`."""
-        total = F.relu(self.conv0(pad_same(x, 3, 2) if self.first else x))
-        total = total + self.conv1(total)
-        total = total + self.conv2(F.relu(total))
-        return F.relu(total + self.conv3(F.relu(total)))
+        total = F.relu(self.conv0(x), inplace=True)
+        total = self.conv1(total).add_(total)
+        total = self.conv2(F.relu(total)).add_(total)
+        return F.relu(self.conv3(F.relu(total)).add_(total), inplace=True)
 
 
 class FaceExpression(nn.Module):
@@ -77,8 +75,14 @@ class FaceExpression(nn.Module):
         self.classes = nn.Linear(256, 7)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """`(B, 3, 112, 112)` from `prepare_faces` -> feature `(B, 256)`, logits `(B, 7)` as in `FACE_API_LABELS`."""
-        feature = self.blocks(x.to(self.classes.weight.dtype)).mean((2, 3))
+        """`(B, 3, 112, 112)` from `prepare_faces` -> feature `(B, 256)`, logits `(B, 7)` as in `FACE_API_LABELS`.
+
+        Raises:
+            ValueError: a side is no multiple of 16 pixels.
+        """
+        if x.shape[2] % 16 or x.shape[3] % 16:
+            raise ValueError(f"sides must be multiples of 16 pixels, not {tuple(x.shape[2:])}")
+        feature = self.blocks(x.to(self.classes.weight.dtype).flip(2, 3)).mean((2, 3))
         return feature.float(), self.classes(feature).float()
 
 
@@ -93,12 +97,12 @@ class _Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` -> `(B, C_out, H', W')`; a missing row, column or channel counts as zero."""
-        y = self.conv2(F.relu(self.conv1(x)))
+        y = self.conv2(F.relu(self.conv1(x), inplace=True))
         if self.halve:
             x = F.avg_pool2d(x, 2)
             x = F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
             y = F.pad(y, (0, x.shape[3] - y.shape[3], 0, x.shape[2] - y.shape[2]))
-        return F.relu(x + y)
+        return F.relu(y.add_(x), inplace=True)
 
 
 class FaceRecognition(nn.Module):
@@ -117,7 +121,7 @@ class FaceRecognition(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, 3, 150, 150)` from `prepare_faces` -> `(B, 128)`."""
-        x = F.max_pool2d(F.relu(self.stem(x.to(self.stem.weight.dtype))), 3, 2)
+        x = F.max_pool2d(F.relu(self.stem(x.to(self.stem.weight.dtype)), inplace=True), 3, 2)
         return self.descriptor(self.blocks(x).mean((2, 3))).float()
 
 
@@ -182,10 +186,10 @@ def load_face_api_expression(dtype: torch.dtype = torch.float32) -> FaceExpressi
         for j in range(4):
             ours, theirs = f"blocks.{i}.conv{j}.", f"dense{i}/conv{j}/"
             if i == j == 0:
-                state |= {ours + "weight": _kernel(arrays[theirs + "filters"])}
+                state |= {ours + "weight": _kernel(arrays[theirs + "filters"]).flip(2, 3)}
                 state |= {ours + "bias": _vector(arrays[theirs + "bias"])}
                 continue
-            state[ours + "depth.weight"] = _depthwise(arrays[theirs + "depthwise_filter"])
+            state[ours + "depth.weight"] = _depthwise(arrays[theirs + "depthwise_filter"]).flip(2, 3)
             state[ours + "point.weight"] = _kernel(arrays[theirs + "pointwise_filter"])
             state[ours + "point.bias"] = _vector(arrays[theirs + "bias"])
     return adopt(FaceExpression(), state, path).to(dtype)

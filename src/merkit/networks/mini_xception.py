@@ -39,7 +39,7 @@ class _Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, C, H, W)` -> `(B, C_out, ceil(H / 2), ceil(W / 2))`."""
-        y = F.relu(self.point1(self.depth1(x)))
+        y = F.relu(self.point1(self.depth1(x)), inplace=True)
         y = self.point2(self.depth2(y))
         return F.max_pool2d(pad_same(y, 3, 2, float("-inf")), 3, 2) + self.skip(x)
 
@@ -62,7 +62,7 @@ class MiniXception(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Grey `(B, 1, 64, 64)` in [-1, 1] -> feature `(B, 128)`, logits `(B, 7)` as in `MINI_XCEPTION_LABELS`."""
-        x = F.relu(self.stem2(F.relu(self.stem1(x))))
+        x = F.relu(self.stem2(F.relu(self.stem1(x), inplace=True)), inplace=True)
         for block in self.blocks:
             x = block(x)
         return x.mean((2, 3)), self.last(x).mean((2, 3))
