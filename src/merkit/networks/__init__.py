@@ -13,6 +13,7 @@ from merkit.networks.face_api import (
 from merkit.networks.mini_xception import MINI_XCEPTION_LABELS, MiniXception, load_mini_xception
 from merkit.networks.minilm import MiniLM, load_minilm
 from merkit.networks.mtcnn import MTCNNNets, ONet, PNet, RNet, load_mtcnn
+from merkit.networks.whisper import Whisper, load_whisper
 
 __all__ = [
     "FACE_API_LABELS",
@@ -26,6 +27,7 @@ __all__ = [
     "ONet",
     "PNet",
     "RNet",
+    "Whisper",
     "fast_dtype",
     "load_efficientnet_lite0",
     "load_face_api_expression",
@@ -33,5 +35,6 @@ __all__ = [
     "load_mini_xception",
     "load_minilm",
     "load_mtcnn",
+    "load_whisper",
     "prepare_faces",
 ]
