@@ -123,6 +123,8 @@ class FaceDetector:
 
     def detect_in(self, pictures: PicturePyramid) -> list[Faces]:
         """`detect` for frames whose pyramid is already there and will be used again for the crops."""
+        if not pictures.count:
+            return []
         with torch.inference_mode():
             found = self._sift(pictures, self._propose(pictures))
             found, points = self._decide(pictures, found)

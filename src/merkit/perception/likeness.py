@@ -29,7 +29,8 @@ def clip_likeness() -> Likeness | None:
     network = load_face_api_recognition()
 
     def likeness(crops: np.ndarray, points: np.ndarray) -> np.ndarray:
-        aligned = crops_of(PicturePyramid(crops), np.arange(len(crops)), _aligned(points), size=_INPUT_PX, margin=1.0)
+        squares, index = _aligned(points), np.arange(len(crops))
+        aligned = crops_of(PicturePyramid(crops), index, squares, size=_INPUT_PX, margin=1.0, shift=(0.0, 0.0))
         with torch.inference_mode():
             return network(prepare_faces(aligned, _INPUT_PX)).mean(dim=0).numpy()
 
