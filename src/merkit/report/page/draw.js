@@ -276,7 +276,7 @@ function drawSpeech(canvas, view) {
     pen.beginPath();
     pen.roundRect(x, 5, wide, height - 10, Math.min(5, wide / 2));
     pen.fill();
-    if (wide < 40 || !segment.text) continue;
+    if (wide < 64 || !segment.text) continue;
     pen.save();
     pen.clip();
     pen.fillStyle = top < 0 ? theme.ink : colours[top].on;

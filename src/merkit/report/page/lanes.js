@@ -100,7 +100,7 @@ function entityLane(entity) {
 function seenFor(person) {
   if (!person || person.t.length < 2) return 0;
   const steps = Array.from(person.t.subarray(1), (t, i) => t - person.t[i]).sort((a, b) => a - b);
-  return person.t.length * steps[steps.length >> 1];
+  return Math.min(person.t.length * steps[steps.length >> 1], DURATION);
 }
 
 /** One sentence for those who do not see the plot. */
