@@ -16,7 +16,8 @@ class Extractor(Protocol):
     """A pure function: the same input gives the same tokens, alone or in any batch.
 
     Sequence-like modalities (text, speech) take a list of inputs and give one `(T_i, D)` float32 array for each.
-    Frame-like modalities (face, scene) take one `(n, H, W, 3)` uint8 array and give `(n, D)` float32, one token a frame.
+    Frame-like modalities (face, scene) take one `(n, H, W, 3)` uint8 array and give `(n, D)` float32, one token each.
+    Physiology takes one clip's signals, which carry their own times, and gives a `TokenSequence`.
 
     Attributes:
         name: what configs, heads and the store call it.

@@ -16,7 +16,7 @@ _WIDTH = 384
 
 
 class TextExtractor:
-    """MiniLM-L6 over lines of text; texts are batched with texts of their own length, so hardly any padding is computed.
+    """MiniLM-L6 over lines of text, batched with lines of their own length, so hardly any padding is computed.
 
     Args:
         pool: `token` gives `(T_i, D)` states, `[CLS]` and `[SEP]` included; `sentence` gives one unit vector, the mean.
