@@ -1,0 +1,85 @@
+"""Face tokens: one vector per crop."""
+
+from functools import cached_property
+from importlib.resources import files
+
+import numpy as np
+import torch
+
+from merkit.features.extractor import catalogue_hashes, extractor_id
+from merkit.networks.face_api import FaceExpression, load_face_api_expression, prepare_faces
+from merkit.networks.face_net import FACE_NET_WIDTH, FaceNet, grey48, load_face_net
+
+__all__ = ["FaceApiExtractor", "FaceNetExtractor"]
+
+_BATCH = 64
+
+
+class FaceNetExtractor:
+    """merkit's own expression network: `(n, S, S, 3)` uint8 crops to `(n, 192)`, the mean over a face and its mirror image.
+
+    Example:
+        >>> FaceNetExtractor().width
+        192
+    """
+
+    name = "face-net"
+    version = 1
+    modality = "face"
+    width = FACE_NET_WIDTH
+    rate_hz = None
+    weights: tuple[str, ...] = ()
+
+    def __init__(self) -> None:
+        self.params: dict[str, object] = {}
+
+    @cached_property
+    def id(self) -> str:
+        pinned = (files("merkit.weights") / "shipped" / "face-net.sha256").read_text().strip()
+        return extractor_id(self.name, self.version, self.params, [pinned])
+
+    @cached_property
+    def _net(self) -> FaceNet:
+        return load_face_net()
+
+    @torch.inference_mode()
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """One token per crop, in order."""
+        out = np.zeros((len(inputs), self.width), np.float32)
+        for first in range(0, len(inputs), _BATCH):
+            x = grey48(inputs[first : first + _BATCH]).contiguous(memory_format=torch.channels_last)
+            out[first : first + _BATCH] = ((self._net(x) + self._net(x.flip(3))) / 2).numpy()
+        return out
+
+
+class FaceApiExtractor:
+    """The expression network of face-api: `(n, S, S, 3)` uint8 crops to its 7 logits, in its own order of classes.
+
+    Its weights are MIT by their author, so it is what `--licence permissive` judges faces with.
+    """
+
+    name = "face-api-expression"
+    version = 1
+    modality = "face"
+    width = 7
+    rate_hz = None
+    weights = ("face-api-expression",)
+
+    def __init__(self) -> None:
+        self.params: dict[str, object] = {}
+
+    @cached_property
+    def id(self) -> str:
+        return extractor_id(self.name, self.version, self.params, catalogue_hashes(self.weights))
+
+    @cached_property
+    def _net(self) -> FaceExpression:
+        return load_face_api_expression()
+
+    @torch.inference_mode()
+    def __call__(self, inputs: np.ndarray) -> np.ndarray:
+        """One token per crop, in order."""
+        parts = [self._net(prepare_faces(inputs[i : i + _BATCH])) for i in range(0, len(inputs), _BATCH)]
+        if not parts:
+            return np.zeros((0, self.width), np.float32)
+        return torch.cat([part[1] if isinstance(part, tuple) else part for part in parts]).numpy()
