@@ -10,7 +10,8 @@ function buildHead() {
   const seen = DATA.persons.length;
   if (clip.width) facts.push(seen === 1 ? "1 person" : `${seen || "no"} persons`);
   if (model.name) facts.push(`model ${model.name}${model.version ? ` ${model.version}` : ""}`);
-  if (model.licence) facts.push(String(model.licence));
+  // The whole licence text stands among the settings; up here only what it comes to.
+  if (model.non_commercial) facts.push("non-commercial use only");
   at("facts").textContent = facts.join("  ·  ");
   for (const { modality, present, reason, coverage } of DATA.presence) {
     const chip = make("li", { className: present ? "chip" : "chip absent", title: reason || `covers ${percent(coverage)} of the clip` }, make("b", {}, modality));
