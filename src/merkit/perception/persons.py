@@ -7,8 +7,6 @@ are neither returned nor stored, and a `person_1` of one clip has nothing to do 
 from collections.abc import Callable, Sequence
 
 import numpy as np
-from scipy.cluster.hierarchy import fcluster, linkage
-from scipy.spatial.distance import pdist
 
 from merkit.perception.tracker import Track
 
@@ -61,6 +59,9 @@ def name_persons(
 
 def _join(tracks: Sequence[Track], vectors: np.ndarray, same_person: float) -> np.ndarray:
     """`(n,)` group labels."""
+    from scipy.cluster.hierarchy import fcluster, linkage  # 0.2 s to import, and most clips never come here
+    from scipy.spatial.distance import pdist
+
     distance = pdist(vectors.astype(np.float64))
     start_s = np.array([track.start_s for track in tracks])
     end_s = np.array([track.end_s for track in tracks])
