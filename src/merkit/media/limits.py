@@ -11,7 +11,7 @@ class Limits:
 
     Args:
         max_pixels: width times height of a frame.
-        max_fps: frames a second as the header states them.
+        max_fps: frames a second as the header states them; clips of variable rate often state 1000.
         max_duration_s: seconds, by the header and by the decoded timestamps.
         max_frames: decoded frames.
         max_channels: audio channels.
@@ -25,7 +25,7 @@ class Limits:
     """
 
     max_pixels: int = 7680 * 4320
-    max_fps: float = 480.0
+    max_fps: float = 2000.0
     max_duration_s: float = 6 * 3600.0
     max_frames: int = 6 * 3600 * 120
     max_channels: int = 32

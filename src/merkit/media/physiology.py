@@ -116,7 +116,7 @@ def read_physiology(
 def _columns(path: Path, text: str, separator: str, width: int) -> np.ndarray:
     """The body as `(T, width)` float64; NaN where a cell is empty or no number."""
     body = text.split("\n", 1)[1] if "\n" in text else ""
-    if '"' not in body and "," not in body.replace(separator, ""):
+    if body.strip() and '"' not in body and "," not in body.replace(separator, ""):
         try:
             columns = np.genfromtxt(io.StringIO(body), delimiter=separator, ndmin=2, invalid_raise=True)
             if columns.shape[1:] == (width,) and len(columns):

@@ -121,8 +121,8 @@ def describe(container: Any, path: Path, limits: Limits) -> MediaInfo:
         fps = float(rate) if rate else 0.0
         if fps > limits.max_fps:
             raise LimitError(f"{fps:.0f} frames a second; the limit is {limits.max_fps:.0f}", path=path)
-        if fps * duration_s > limits.max_frames:
-            raise LimitError(f"{fps * duration_s:.0f} frames; the limit is {limits.max_frames}", path=path)
+        if picture.frames > limits.max_frames:
+            raise LimitError(f"{picture.frames} frames; the limit is {limits.max_frames}", path=path)
         video = VideoInfo(width, height, fps, context.name)
     if sound is not None:
         context = sound.codec_context
