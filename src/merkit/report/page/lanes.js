@@ -57,9 +57,9 @@ function speechLane() {
 function traceLane(trace) {
   const canvas = make("canvas", { role: "img", ariaLabel: `${trace.name} in ${trace.unit || "no unit"}` });
   const sub = make("div", { className: "sub" });
-  const caps = make("div", { className: "caps", "aria-hidden": "true" });
-  const { node } = frameLane("trace-lane", [make("div", { className: "who" }, trace.name), sub, caps], canvas);
-  return { entity: null, trace, node, canvas, caps, value: sub };
+  const range = make("div", { className: "sub" });
+  const { node } = frameLane("trace-lane", [make("div", { className: "who" }, trace.name), sub, range], canvas);
+  return { entity: null, trace, node, canvas, range, value: sub };
 }
 
 /** The signal's value at the playhead stands beside its name. */
@@ -117,8 +117,7 @@ function laneDescription(entity) {
 function drawLane(lane, view) {
   if (lane.trace) {
     const range = drawTrace(lane.canvas, lane.trace, view);
-    lane.caps.replaceChildren();
-    if (range) range.forEach((value, i) => caption(lane, String(Number(value.toPrecision(3))), i ? 8 : 50));
+    lane.range.textContent = range ? `${range.map((value) => Number(value.toPrecision(3))).join(" – ")} in view` : "";
     return;
   }
   if (!lane.entity) return drawSpeech(lane.canvas, view);
