@@ -16,7 +16,7 @@ from merkit.errors import WeightError
 __all__ = ["read_ctranslate2"]
 
 _TYPES = {0: np.float32, 1: np.int8, 2: np.int16, 3: np.int32, 4: np.float16}
-_MAX_VARIABLES = 10_000
+_MAX_VARIABLES, _MAX_RANK = 10_000, 4
 
 
 def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
@@ -25,15 +25,17 @@ def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
     Raises:
         WeightError: not such a file, of another version, or sizes that do not fit the file.
     """
+    if path.stat().st_size == 0:
+        raise WeightError(f"{path}: the file is empty")
     data = np.memmap(path, np.uint8, "r")
     at = 0
 
     def number(form: str) -> int:
         nonlocal at
-        size = struct.calcsize(form)
+        size = struct.calcsize("<" + form)
         if at + size > len(data):
             raise WeightError(f"{path}: the file ends in mid-record")
-        (value,) = struct.unpack_from("<" + form, data, at)
+        (value,) = struct.unpack("<" + form, bytes(data[at : at + size]))
         at += size
         return value
 
@@ -55,7 +57,10 @@ def read_ctranslate2(path: Path) -> dict[str, np.ndarray]:
     found = {}
     for _ in range(count):
         name = word()
-        shape = tuple(number("I") for _ in range(number("B")))
+        rank = number("B")
+        if rank > _MAX_RANK:
+            raise WeightError(f"{path}: {name} has {rank} dimensions, which cannot be right")
+        shape = tuple(number("I") for _ in range(rank))
         kind = number("B")
         size = number("I")
         if kind not in _TYPES:

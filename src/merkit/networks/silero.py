@@ -38,7 +38,9 @@ class SileroVAD(nn.Module):
         self.lstm = nn.LSTM(128, 128)
         self.final_conv = nn.Conv1d(128, 1, 1)
 
-    def forward(self, chunks: Tensor, state: tuple[Tensor, Tensor] | None = None) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    def forward(
+        self, chunks: Tensor, state: tuple[Tensor, Tensor] | None = None
+    ) -> tuple[Tensor, tuple[Tensor, Tensor]]:
         """One stretch of consecutive chunks.
 
         Args:
@@ -68,7 +70,7 @@ def load_silero() -> SileroVAD:
     try:
         state = load(source.read_bytes())
     except OSError as error:
-        raise WeightError(f"silero-vad carries no 16 kHz safetensors ({error}): reinstall silero-vad >= 6.2.1") from None
+        raise WeightError(f"no 16 kHz safetensors in silero-vad ({error}): reinstall silero-vad >= 6.2.1") from None
     renamed = {name.replace("lstm_cell.weight_ih", "lstm.weight_ih_l0"): value for name, value in state.items()}
     for part in ("weight_hh", "bias_ih", "bias_hh"):
         renamed[f"lstm.{part}_l0"] = renamed.pop(f"lstm_cell.{part}")

@@ -1,18 +1,21 @@
-"""Whisper tiny.en as a plain module (Radford et al. 2022, "Robust Speech Recognition via Large-Scale Weak Supervision").
+"""Whisper tiny.en as a plain module (Radford et al. 2022, Robust Speech Recognition via Large-Scale Weak Supervision).
 
-The encoder serves two masters. For TRANSCRIPTION it sees 30 s windows padded with silence, as it was trained. For
-FEATURES it sees exactly the voice there is: no padding is computed on, and the states of an utterance are the same
-whatever it is batched with, because each one runs alone (a 4 s utterance takes a few milliseconds).
+The encoder serves two masters. For TRANSCRIPTION it sees windows padded with silence, as it was trained (30 s; shorter
+ones keep the words, see `merkit.perception.Recogniser`). For FEATURES it sees exactly the voice there is: no padding is
+computed on, and the states of an utterance are the same whatever it is batched with, because each one runs alone (a 4 s
+utterance takes a few tens of milliseconds). The two therefore never share a run of the encoder.
 """
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from merkit.errors import WeightError
 from merkit.networks.ctranslate2 import read_ctranslate2
 from merkit.networks.mel import log_mel
 from merkit.weights import locate
@@ -46,20 +49,27 @@ class _Attention(nn.Module):
 
 
 class _Block(nn.Module):
-    """Pre-norm transformer block; `cross` adds attention to the encoder's states."""
+    """Pre-norm transformer block."""
 
-    def __init__(self, width: int, heads: int, cross: bool) -> None:
+    def __init__(self, width: int, heads: int) -> None:
         super().__init__()
         self.self_norm = nn.LayerNorm(width)
         self.self_attention = _Attention(width, heads)
-        self.cross_norm = nn.LayerNorm(width) if cross else None
-        self.cross_attention = _Attention(width, heads) if cross else None
         self.ffn_norm = nn.LayerNorm(width)
         self.ffn_in = nn.Linear(width, 4 * width)
         self.ffn_out = nn.Linear(4 * width, width)
 
     def ffn(self, x: Tensor) -> Tensor:
         return x + self.ffn_out(F.gelu(self.ffn_in(self.ffn_norm(x))))
+
+
+class _CrossBlock(_Block):
+    """A block of the decoder, which attends to the encoder's states as well."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__(width, heads)
+        self.cross_norm = nn.LayerNorm(width)
+        self.cross_attention = _Attention(width, heads)
 
 
 @dataclass(slots=True)
@@ -84,16 +94,18 @@ class Whisper(nn.Module):
         torch.Size([1, 100, 384])
     """
 
+    places: Tensor
+
     def __init__(self, vocabulary: int = 51_864, width: int = WIDTH, heads: int = HEADS, layers: int = LAYERS) -> None:
         super().__init__()
         self.conv1 = nn.Conv1d(80, width, 3, padding=1)
         self.conv2 = nn.Conv1d(width, width, 3, stride=2, padding=1)
         self.register_buffer("places", torch.zeros(MAX_STATES, width))
-        self.encoder = nn.ModuleList(_Block(width, heads, cross=False) for _ in range(layers))
+        self.encoder = nn.ModuleList(_Block(width, heads) for _ in range(layers))
         self.encoder_norm = nn.LayerNorm(width)
         self.tokens = nn.Embedding(vocabulary, width)
         self.token_places = nn.Parameter(torch.zeros(MAX_TOKENS, width))
-        self.decoder = nn.ModuleList(_Block(width, heads, cross=True) for _ in range(layers))
+        self.decoder = nn.ModuleList(_CrossBlock(width, heads) for _ in range(layers))
         self.decoder_norm = nn.LayerNorm(width)
 
     def encode(self, mel: Tensor) -> list[Tensor]:
@@ -110,7 +122,7 @@ class Whisper(nn.Module):
         x = F.gelu(self.conv2(x)).transpose(1, 2)
         x = x + self.places[: x.shape[1]]
         states = [x]
-        for block in self.encoder:
+        for block in cast("list[_Block]", self.encoder):
             normed = block.self_norm(x)
             x = block.ffn(x + block.self_attention(normed, *block.self_attention.keys(normed)))
             states.append(x)
@@ -119,10 +131,8 @@ class Whisper(nn.Module):
 
     def begin(self, states: Tensor) -> Cache:
         """A cache for decoding over encoder states `(B, T, D)`."""
-        empty = states.new_zeros(states.shape[0], HEADS, 0, WIDTH // HEADS)
-        return Cache(
-            [block.cross_attention.keys(states) for block in self.decoder], [(empty, empty) for _ in self.decoder]
-        )
+        cross = [block.cross_attention.keys(states) for block in cast("list[_CrossBlock]", self.decoder)]
+        return Cache(cross, [(key[:, :, :0], value[:, :, :0]) for key, value in cross])
 
     def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Decodes one step further.
@@ -136,7 +146,7 @@ class Whisper(nn.Module):
         """
         first, last = cache.length, cache.length + tokens.shape[1]
         x = self.tokens(tokens) + self.token_places[first:last]
-        for i, block in enumerate(self.decoder):
+        for i, block in enumerate(cast("list[_CrossBlock]", self.decoder)):
             normed = block.self_norm(x)
             key, value = block.self_attention.keys(normed)
             cache.own[i] = (torch.cat([cache.own[i][0], key], 2), torch.cat([cache.own[i][1], value], 2))
@@ -165,9 +175,13 @@ def load_whisper(folder: Path | None = None) -> Whisper:
     Raises:
         WeightError: not in the cache, or damaged.
     """
-    stored = read_ctranslate2((folder or locate("whisper-tiny-en")) / "model.bin")
-    model = Whisper(vocabulary=stored["decoder/embeddings/weight"].shape[0])
-    model.load_state_dict({name: torch.from_numpy(array) for name, array in _renamed(stored).items()})
+    path = (folder or locate("whisper-tiny-en")) / "model.bin"
+    stored = read_ctranslate2(path)
+    try:
+        model = Whisper(vocabulary=stored["decoder/embeddings/weight"].shape[0])
+        model.load_state_dict({name: torch.from_numpy(array) for name, array in _renamed(stored).items()})
+    except (KeyError, RuntimeError) as error:
+        raise WeightError(f"{path}: not Whisper tiny.en ({error})") from None
     return model.eval().requires_grad_(False)
 
 

@@ -4,8 +4,10 @@ from merkit.perception.crops import FACE_MARGIN, FACE_SHIFT, PicturePyramid, cro
 from merkit.perception.detector import FaceDetector, Faces
 from merkit.perception.follower import FaceFollower, FollowedFaces, FollowedPersons
 from merkit.perception.persons import Likeness, name_persons
+from merkit.perception.recognition import HubRecogniser, Recogniser
 from merkit.perception.shots import ShotDetector
 from merkit.perception.tracker import FaceTracker, Track
+from merkit.perception.voice import SpeechSpan, VoiceActivity
 
 __all__ = [
     "FACE_MARGIN",
@@ -16,10 +18,14 @@ __all__ = [
     "Faces",
     "FollowedFaces",
     "FollowedPersons",
+    "HubRecogniser",
     "Likeness",
     "PicturePyramid",
+    "Recogniser",
     "ShotDetector",
+    "SpeechSpan",
     "Track",
+    "VoiceActivity",
     "crop_faces",
     "face_squares",
     "name_persons",

@@ -17,6 +17,7 @@ MIN_SILENCE_S, MIN_SPEECH_S, PAD_S = 0.4, 0.25, 0.3
 # Whisper hears 30 s at once; a span is cut at its quietest chunk before that.
 MAX_SPAN_S, CUT_FROM_S = 25.0, 15.0
 _CHUNK_S = CHUNK / SAMPLE_RATE
+_BLOCK = 1024  # chunks that the network sees at once: bounds memory where a whole recording is fed in one piece
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -57,6 +58,7 @@ class VoiceActivity:
         self._open: int | None = None  # chunk index where the open span begins
         self._quiet = 0  # chunks of silence at the end of the open span
         self._prob: list[float] = []  # probabilities of the open span's chunks
+        self._given = 0  # index after the last sample that a span was given: spans never overlap
         self._begun = False
 
     def feed(self, samples: np.ndarray, start_s: float) -> list[SpeechSpan]:
@@ -86,21 +88,24 @@ class VoiceActivity:
             if self._open is not None:
                 spans += self._close(min(self._judged // CHUNK - self._quiet, -(-end // CHUNK)))
         self._state, self._audio, self._audio_from, self._judged = None, np.zeros(0, np.float32), 0, 0
-        self._open, self._quiet, self._prob, self._begun = None, 0, [], False
+        self._open, self._quiet, self._prob, self._given, self._begun = None, 0, [], 0, False
         return spans
 
     @torch.inference_mode()
     def _judge(self) -> list[SpeechSpan]:
         """Gives every complete new chunk a probability and moves the state machine on."""
+        spans: list[SpeechSpan] = []
+        while count := min((self._audio_from + len(self._audio) - self._judged) // CHUNK, _BLOCK):
+            spans += self._judge_block(count)
+        return spans
+
+    def _judge_block(self, count: int) -> list[SpeechSpan]:
         new = self._audio[self._judged - self._audio_from :]
-        count = len(new) // CHUNK
-        if not count:
-            return []
         before = self._audio[max(0, self._judged - self._audio_from - CONTEXT) : self._judged - self._audio_from]
         stretch = np.concatenate([np.zeros(CONTEXT - len(before), np.float32), before, new[: count * CHUNK]])
         windows = np.lib.stride_tricks.sliding_window_view(stretch, CONTEXT + CHUNK)[::CHUNK]
         prob, self._state = self._network(torch.from_numpy(windows.copy()), self._state)
-        spans = []
+        spans: list[SpeechSpan] = []
         for p in prob.tolist():
             self._judged += CHUNK
             spans += self._advance(p, self._judged // CHUNK - 1)
@@ -125,7 +130,7 @@ class VoiceActivity:
             at = self._open + cut
             spans = self._close(at, pad=False)
             self._open, self._prob = at, rest
-            self._quiet = 0
+            self._quiet = next((i for i, p in enumerate(reversed(rest)) if p >= SPEECH_OFF), len(rest))
             return spans
         return []
 
@@ -137,8 +142,9 @@ class VoiceActivity:
         if end - begin < MIN_SPEECH_S * SAMPLE_RATE:
             return []
         padding = round(PAD_S * SAMPLE_RATE)
-        first = max(begin - padding, self._audio_from)
+        first = max(begin - padding, self._audio_from, self._given)
         last = min(end + (padding if pad else 0), self._audio_from + len(self._audio))
+        self._given = last
         samples = self._audio[first - self._audio_from : last - self._audio_from].copy()
         return [SpeechSpan(self._zero_s + first / SAMPLE_RATE, self._zero_s + last / SAMPLE_RATE, samples)]
 
