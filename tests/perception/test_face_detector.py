@@ -119,6 +119,21 @@ def test_candidates_per_frame_are_bounded_even_where_everything_looks_like_a_fac
     assert np.bincount(found.index).tolist() == [300, 300, 300]
 
 
+def test_boxes_turned_inside_out_by_wild_offsets_are_dropped() -> None:
+    torch.manual_seed(0)
+    nets = MTCNNNets(PNet().eval(), RNet().eval(), ONet().eval())
+    for head in (nets.pnet.conv4_1, nets.rnet.dense5_1, nets.onet.dense6_1):
+        torch.nn.init.zeros_(head.weight)
+        head.bias.data = torch.tensor([-4.0, 4.0])
+    for head in (nets.rnet.dense5_2, nets.onet.dense6_2):
+        torch.nn.init.zeros_(head.weight)
+        torch.nn.init.zeros_(head.bias)
+    frames = np.zeros((1, 90, 160, 3), np.uint8)
+    assert len(FaceDetector(networks=nets).detect(frames)[0]) > 0
+    nets.onet.dense6_2.bias.data = torch.tensor([2.0, 2.0, -2.0, -2.0])
+    assert len(FaceDetector(networks=nets).detect(frames)[0]) == 0
+
+
 @pytest.mark.parametrize(
     "options", [{"min_face_px": 5}, {"thresholds": (0.5, 0.6)}, {"thresholds": (0.5, 0.6, 1.2)}, {"factor": 1.0}]
 )

@@ -197,7 +197,9 @@ class FaceDetector:
         found.prob = prob.double().numpy()
         placed = found.boxes[:, None, :2] + points.double().numpy() * (found.boxes[:, 2:] - found.boxes[:, :2])[:, None]
         found.boxes = moved(found.boxes, offsets.double().numpy())
-        rows = np.flatnonzero(found.prob > self.thresholds[2])
+        # offsets are unbounded: a box turned inside out is no box
+        upright = (found.boxes[:, 2:] - found.boxes[:, :2] > 1.0).all(axis=1)
+        rows = np.flatnonzero((found.prob > self.thresholds[2]) & upright)
         found, placed = found.take(rows), placed[rows]
         rows = suppress(found.boxes, found.prob, found.index, 0.7, "smaller")
         return _agreed(found, placed, rows)
