@@ -32,6 +32,7 @@ _SCRIPTS = (
     "stage.js",
     "series.js",
     "draw.js",
+    "tracks.js",
     "lanes.js",
     "timeline.js",
     "panels.js",
