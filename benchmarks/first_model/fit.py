@@ -153,7 +153,8 @@ def refit_members(
 ) -> tuple[Tensor, Tensor]:
     """The last layer fitted anew on bootstrap resamples (of groups where given), each started at the trained one.
 
-    The penalty pulls towards the trained layer, so that a member differs by what its resample says and not by noise.
+    Refits without the trained layer's dropout and schedule are all bolder than it, in the same way; that is no
+    uncertainty. So the members are centred: what ships is the trained layer plus each refit's distance to their mean.
     """
     truth = torch.from_numpy(target.astype(np.float32))
     weights, biases = [], []
@@ -183,7 +184,11 @@ def refit_members(
         optimiser.step(closure)
         weights.append(weight.detach())
         biases.append(bias.detach())
-    return torch.stack(weights), torch.stack(biases)
+    weight_stack, bias_stack = torch.stack(weights), torch.stack(biases)
+    return (
+        weight_stack - weight_stack.mean(0) + net.out.weight.detach(),
+        bias_stack - bias_stack.mean(0) + net.out.bias.detach(),
+    )
 
 
 def ship(name: str, net: PooledClassifier, members: tuple[Tensor, Tensor], facts: dict[str, Any]) -> dict[str, Any]:

@@ -60,13 +60,14 @@ def test_pool_is_a_distribution_and_ignores_absent_modalities(seed: int, n_prese
     np.testing.assert_allclose(full, log_opinion_pool(disturbed, weight))
 
 
-def test_contributions_sum_to_one_and_favour_the_modality_that_decides() -> None:
-    sure, unsure = np.zeros(K), np.zeros(K)
-    sure[2], unsure[3] = 5.0, 0.2
-    log_prob = log_softmax(np.stack([sure, unsure]), -1)
-    share = contributions(log_prob, np.array([0.5, 0.5]))
-    assert share.sum() == pytest.approx(1.0)
-    assert share[0] == 1.0  # the second modality argues for another label
+def test_contributions_sum_to_one_and_follow_how_much_is_said() -> None:
+    sure, flat = np.zeros(K), np.zeros(K)
+    sure[2] = 5.0
+    log_prob = log_softmax(np.stack([sure, flat]), -1)
+    np.testing.assert_allclose(contributions(log_prob, np.array([0.5, 0.5])), [1.0, 0.0], atol=1e-12)
+    same = log_softmax(np.stack([sure, sure[::-1]]), -1)  # equally loud, for different labels
+    np.testing.assert_allclose(contributions(same, np.array([0.25, 0.75])), [0.25, 0.75])
+    np.testing.assert_allclose(contributions(same, np.array([0.0, 0.75])), [0.0, 1.0])
     np.testing.assert_allclose(contributions(np.full((2, K), -np.log(K)), np.array([0.25, 0.75])), [0.25, 0.75])
 
 

@@ -28,8 +28,8 @@ def analyze(
         str, typer.Option(help="Comma-separated: video, audio, text, physiology, or face, speech.")
     ] = "all",
     fps: Annotated[float, typer.Option(min=0.1, max=60, help="Face frames a second.")] = 3.0,
-    window: Annotated[float, typer.Option(min=0.1, help="Length of a window in seconds.")] = 2.0,
-    hop: Annotated[float, typer.Option(min=0.05, help="Seconds from one window to the next.")] = 1.0,
+    window: Annotated[float, typer.Option(min=0.1, help="Length of a window in seconds.")] = 1.0,
+    hop: Annotated[float, typer.Option(min=0.05, help="Seconds from one window to the next.")] = 0.5,
     subtitles: Annotated[
         Path | None, typer.Option(help="srt, vtt or timed transcript; for one clip. Else CLIP.srt / CLIP.vtt is taken.")
     ] = None,

@@ -3,7 +3,7 @@
 Which modality is judged by what, under which licence, is a table here; nothing else in inference knows names.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,19 +63,24 @@ class FirstModel:
             physiology=PhysiologyExtractor() if "physiology" in modalities else None,
         )
 
-    def facts(self) -> dict[str, Any]:
-        """What the run's record says about the model."""
-        weights = {f"head:{head.name}": head.sha256 for head in self.heads.values()}
-        for name in _weights_of(self.heads):
+    def facts(self, used: Collection[str]) -> dict[str, Any]:
+        """What a clip's record says about the model: only heads that had something to judge bind its licence.
+
+        Args:
+            used: the modalities that are present in the clip.
+        """
+        heads = {modality: head for modality, head in self.heads.items() if modality in used}
+        weights = {f"head:{head.name}": head.sha256 for head in heads.values()}
+        for name in _weights_of(heads):
             weights[name] = ",".join(file.sha256[:16] for file in CATALOGUE[name].files) or CATALOGUE[name].source
-        licences = sorted({f"{modality}: {head.licence}" for modality, head in self.heads.items()})
+        licences = sorted({f"{modality}: {head.licence}" for modality, head in heads.items()})
         return {
             "name": "first",
-            "version": max(head.version for head in self.heads.values()),
+            "version": max((head.version for head in heads.values()), default=""),
             "weights": weights,
             "licence": "; ".join(licences),
-            "non_commercial": any(head.non_commercial for head in self.heads.values()),
-            "pooling_weights": {modality: round(head.skill, 4) for modality, head in self.heads.items()},
+            "non_commercial": any(head.non_commercial for head in heads.values()),
+            "pooling_weights": {modality: round(head.skill, 4) for modality, head in heads.items()},
         }
 
 

@@ -92,31 +92,29 @@ def log_opinion_pool(log_prob: np.ndarray, weight: np.ndarray) -> np.ndarray:
 
 
 def contributions(log_prob: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """How much of the evidence for the fused top label each modality brings.
+    """How much each modality had to say in the fused result.
 
-    The pool is additive in centred log-probabilities, so the evidence for a label splits exactly into one term a
-    modality. A modality that speaks against the top label brings nothing for it.
+    The pool adds centred log-probabilities, `w_m · (log p_m - mean)`, one term a modality; a term that is flat moves
+    nothing. A modality's share is the length (L1) of its term over the sum of all lengths. It says how loud a modality
+    was, not whether it agreed: what it says by itself stands beside it.
 
     Args:
         log_prob: `(..., M, K)`.
         weight: `(..., M)`, 0 = absent.
 
     Returns:
-        `(..., M)` shares in [0, 1] that sum to 1; the weights' own shares where no modality favours any label.
+        `(..., M)` shares in [0, 1] that sum to 1; the weights' own shares where every modality is flat.
 
     Example:
         >>> import numpy as np
-        >>> contributions(np.log([[0.9, 0.1], [0.4, 0.6]]), np.array([0.5, 0.5]))
+        >>> contributions(np.log([[0.9, 0.1], [0.5, 0.5]]), np.array([0.5, 0.5]))
         array([1., 0.])
     """
-    top = log_opinion_pool(log_prob, weight).argmax(-1)
     centred = log_prob - log_prob.mean(-1, keepdims=True)
-    at_top = np.take_along_axis(centred, top[..., None, None], -1)[..., 0]
-    gain = np.clip(weight * at_top, 0.0, None)
-    total = gain.sum(-1, keepdims=True)
-    gain = np.where(total > 1e-12, gain, weight)
-    total = gain.sum(-1, keepdims=True)
-    return np.divide(gain, total, out=np.zeros_like(gain), where=total > 0)
+    length = weight * np.abs(centred).sum(-1)
+    length = np.where(length.sum(-1, keepdims=True) > 1e-9, length, weight)
+    total = length.sum(-1, keepdims=True)
+    return np.divide(length, total, out=np.zeros_like(length), where=total > 0)
 
 
 def pool_windows(

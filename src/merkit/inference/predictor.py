@@ -74,8 +74,8 @@ class Predictor:
         clip: Clip,
         *,
         fps: float = 3.0,
-        window_s: float = 2.0,
-        hop_s: float = 1.0,
+        window_s: float = 1.0,
+        hop_s: float = 0.5,
         progress: Progress | None = None,
     ) -> Timeline:
         """One clip's timeline.
@@ -99,7 +99,7 @@ class Predictor:
             window_s=window_s,
             hop_s=hop_s,
             clip=_facts(features),
-            model=self.model.facts(),
+            model=self.model.facts({row.modality for row in features.presence if row.present}),
             settings={"fps": fps, "window_s": window_s, "hop_s": hop_s, "merkit": __version__}
             | {"extractors": dict(features.extractor_ids)},
             notice=NOTICE,
