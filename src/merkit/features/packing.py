@@ -51,10 +51,9 @@ def write_pack(folder: Path, sources: Sequence[Source], dtype: np.dtype) -> str:
     wanted = {(id(shard), shard.entries[i]["clip"]) for shard, i in sources}
     rows: dict[str, list[Row]] = {entry["clip"]: [] for entry in entries}
     for shard in {id(shard): shard for shard, _ in sources}.values():
-        for entry, row, token, element in shard.places():
-            if row is None or (id(shard), entry["clip"]) not in wanted:
+        for entry, row, views in shard.rows():
+            if (id(shard), entry["clip"]) not in wanted:
                 continue
-            views = shard.row(row, token, element)
             if views.sha256() != row["sha256"]:
                 raise StoreError(f"{shard.path}: damaged: {row['modality']} tokens of clip {entry['clip']}")
             rows[entry["clip"]].append(views)

@@ -210,24 +210,29 @@ class Shard:
                 token += row["length"]
                 element += row["length"] * row["width"]
 
-    def row(self, about: dict[str, Any], token: int, element: int) -> Row:
-        """Views of one row's arrays."""
+    def rows(self) -> Iterator[tuple[dict[str, Any], dict[str, Any], Row]]:
+        """(record, description of the row, views of its arrays) of every row; an unmapped file is read once."""
         arrays = self.arrays
-        length, width = about["length"], about["width"]
-        return Row(
-            about["modality"],
-            about["entity"],
-            about["extractor_id"],
-            arrays["x"][element : element + length * width].reshape(length, width),
-            *(arrays[name][token : token + length] for name in _TENSORS[:3]),
-        )
+        for entry, row, token, element in self.places():
+            if row is None:
+                continue
+            length, width = row["length"], row["width"]
+            yield (
+                entry,
+                row,
+                Row(
+                    row["modality"],
+                    row["entity"],
+                    row["extractor_id"],
+                    arrays["x"][element : element + length * width].reshape(length, width),
+                    *(arrays[name][token : token + length] for name in _TENSORS[:3]),
+                ),
+            )
 
-    def check(self, clip: str | None = None) -> list[tuple[str, str, str | None]]:
-        """(clip, modality, entity) of the rows whose bytes are not what was written; of one clip, or of all."""
+    def damaged(self) -> list[tuple[str, str, str | None]]:
+        """(clip, modality, entity) of the rows whose bytes are not what was written."""
         return [
             (entry["clip"], row["modality"], row["entity"])
-            for entry, row, token, element in self.places()
-            if row is not None
-            and clip in (None, entry["clip"])
-            and self.row(row, token, element).sha256() != row["sha256"]
+            for entry, row, views in self.rows()
+            if views.sha256() != row["sha256"]
         ]

@@ -278,7 +278,7 @@ class FeatureStore:
                 damage.append(str(error))
                 continue
             damage += [
-                f"{shard.path}: damaged: {modality} tokens of clip {clip}" for clip, modality, _ in shard.check()
+                f"{shard.path}: damaged: {modality} tokens of clip {clip}" for clip, modality, _ in shard.damaged()
             ]
         if damage:
             raise StoreError("; ".join(damage))
