@@ -29,6 +29,18 @@ def test_hundreds_of_tracks_of_an_hour_are_grouped_by_person() -> None:
     assert len(groups) == len(set(truth.values())) == len(set(named.values()))
 
 
+def test_tracks_beyond_the_comparable_number_join_the_groups_of_the_longest(monkeypatch) -> None:
+    tracks, vectors, truth = _people(5, 40)
+    monkeypatch.setattr("merkit.perception.persons.MOST_COMPARED", 30)
+    stranger = Track(900, 9000.0, 9001.0, 2, True)
+    beside = Track(901, tracks[0].start_s + 1, tracks[0].end_s - 1, 2, True)  # in one picture with track 0
+    vectors |= {900: np.full(128, 1.0), 901: vectors[0]}
+    named = name_persons([*tracks, stranger, beside], vectors)
+    assert len({(named[i], truth[i]) for i in truth}) == 5
+    assert named[900] not in {named[i] for i in truth}
+    assert named[901] != named[0]
+
+
 def test_names_follow_first_appearance() -> None:
     tracks, vectors, _ = _people(4, 10)
     named = name_persons(tracks[::-1], vectors)

@@ -4,7 +4,8 @@ Faces are compared within the clip only. The vectors that the comparison needs l
 are neither returned nor stored, and a `person_1` of one clip has nothing to do with that of another.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 
@@ -12,13 +13,20 @@ from merkit.perception.tracker import Track
 
 __all__ = ["Likeness", "name_persons"]
 
-# Crops of one track `(k, 112, 112, 3)` uint8 and their five points in pixels of the crop -> `(D,)` float32.
-Likeness = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+class Likeness(Protocol):
+    """What compares faces: the crops of one track to one vector, near those of the same person's other tracks."""
+
+    def __call__(self, crops: np.ndarray, points: np.ndarray, /) -> np.ndarray:
+        """`(k, 112, 112, 3)` uint8 and `(k, 5, 2)` points in pixels of the crop -> `(D,)` float32."""
+        ...
+
 
 # Mean distance between the vectors of two groups of tracks below which they are one person.
 SAME_PERSON = 0.5
-# Comparing every pair costs memory by the square; beyond this number the shortest tracks stay on their own.
-_MOST_COMPARED = 2000
+# Comparing every pair costs memory by the square: beyond this number, the shorter tracks join the groups that the
+# longest ones have formed.
+MOST_COMPARED = 2000
 _NEVER = 1e9
 
 
@@ -43,22 +51,37 @@ def name_persons(
         {0: 'person_1', 2: 'person_1'}
     """
     kept = sorted((track for track in tracks if track.kept), key=lambda track: (track.start_s, track.id))
-    group = {track.id: track.id for track in kept}
-    known = [track for track in kept if vectors and track.id in vectors]
-    compared = sorted(known, key=lambda track: -track.hits)[:_MOST_COMPARED]
-    if vectors and len(compared) > 1:
-        labels = _join(compared, np.stack([vectors[track.id] for track in compared]), same_person)
-        first: dict[int, int] = {}
-        for track, label in sorted(zip(compared, labels, strict=True), key=lambda pair: pair[0].start_s):
-            group[track.id] = first.setdefault(int(label), track.id)
+    known = sorted((track for track in kept if vectors and track.id in vectors), key=lambda track: -track.hits)
+    group = {track.id: -1 - track.id for track in kept}  # each on its own
+    if vectors and len(known) > 1:
+        labels = _grouped(known, np.stack([vectors[track.id] for track in known]), same_person)
+        group |= {track.id: int(label) for track, label in zip(known, labels, strict=True)}
     names: dict[int, str] = {}
     for track in kept:
         names.setdefault(group[track.id], f"person_{len(names) + 1}")
     return {track.id: names[group[track.id]] for track in kept}
 
 
-def _join(tracks: Sequence[Track], vectors: np.ndarray, same_person: float) -> np.ndarray:
-    """`(n,)` group labels."""
+def _grouped(tracks: Sequence[Track], vectors: np.ndarray, same_person: float) -> np.ndarray:
+    """`(n,)` group labels of tracks that are sorted by length, longest first."""
+    labels = np.zeros(len(tracks), np.int64)
+    most = min(len(tracks), MOST_COMPARED)
+    labels[:most] = _linked(tracks[:most], vectors[:most], same_person)
+    start_s = np.array([track.start_s for track in tracks])
+    end_s = np.array([track.end_s for track in tracks])
+    for i in range(most, len(tracks)):
+        distance = np.linalg.norm(vectors[:i] - vectors[i], axis=1)
+        distance[(start_s[:i] <= end_s[i]) & (start_s[i] <= end_s[:i])] = _NEVER
+        members = np.bincount(labels[:i])
+        mean = np.bincount(labels[:i], distance) / np.maximum(members, 1)
+        mean[members == 0] = _NEVER
+        best = int(np.argmin(mean))
+        labels[i] = best if mean[best] <= same_person else len(members)
+    return labels
+
+
+def _linked(tracks: Sequence[Track], vectors: np.ndarray, same_person: float) -> np.ndarray:
+    """Average linkage: `(n,)` group labels."""
     from scipy.cluster.hierarchy import fcluster, linkage  # 0.2 s to import, and most clips never come here
     from scipy.spatial.distance import pdist
 
