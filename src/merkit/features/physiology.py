@@ -99,7 +99,7 @@ class PhysiologyExtractor:
         last_s = max(float(signal.times_s[-1]) + _step_s(signal) for signal in signals.values())
         count = max(1, int(np.floor((last_s - first_s - self.window_s) / self.hop_s + 1e-9)) + 1)
         start_s = first_s + self.hop_s * np.arange(count)
-        end_s = np.minimum(start_s + self.window_s, max(last_s, first_s + 1e-3))
+        end_s = np.minimum(start_s + self.window_s, last_s)
         x = np.zeros((count, self.width))
         for name, signal in signals.items():
             at = _AT[f"{name}_present"]
@@ -111,16 +111,15 @@ class PhysiologyExtractor:
 
 
 def _step_s(signal: _Signal) -> float:
-    """How long the last sample holds."""
-    return 1.0 / signal.rate_hz if signal.rate_hz else 0.0
+    """How long the last sample holds; just long enough to lie in a window where the samples have no rate."""
+    return 1.0 / signal.rate_hz if signal.rate_hz else 1e-6
 
 
 def _bounds(times_s: np.ndarray, start_s: np.ndarray, end_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """First sample of each window and the one after its last: `[start_s, end_s)`, for the last window its end too."""
+    """First sample of each window `[start_s, end_s)` and the one after its last."""
     # half a nanosecond of slack: n / rate and start + hop * i round differently
     low = np.searchsorted(times_s, start_s - 5e-10)
     high = np.searchsorted(times_s, end_s - 5e-10)
-    high[-1] = np.searchsorted(times_s, end_s[-1], "right")
     return low, high
 
 
