@@ -162,3 +162,18 @@ def test_the_real_sequence_holds_one_person(weights) -> None:
     assert [track.hits for track in found.tracks if track.kept] == [12, 12]
     assert set(found.person_of.values()) == {"person_1"}
     assert isinstance(found.tracks[0], Track)
+
+
+@pytest.mark.data
+def test_two_real_clips_of_one_actor_hold_one_person_and_one_face_per_frame(weights, real_data) -> None:
+    weights("mtcnn", "face-api-recognition")
+    follower, start_s = FaceFollower(), 0.0
+    for path in sorted((real_data / "av_samples" / "crema_d").glob("*.flv"))[:2]:
+        with av.open(str(path)) as container:
+            frames = np.stack([f.to_ndarray(format="rgb24") for f in container.decode(video=0)][::10])
+        faces = follower.update(frames, start_s + np.arange(len(frames)) / 3)
+        assert len(faces) == len(frames)
+        start_s += 10.0  # far beyond any gap that a track bridges
+    found = follower.finish()
+    assert len(found.tracks) == 2
+    assert [person.id for person in found.persons] == ["person_1"]

@@ -22,7 +22,9 @@ class Likeness(Protocol):
         ...
 
 
-# Mean distance between the vectors of two groups of tracks below which they are one person.
+# Mean distance between the vectors of two groups of tracks below which they are one person. With face-api's network,
+# single crops of one talking person lie 0.30 (CREMA-D) and 0.46 (carphone) apart in the median, those of the two 0.76;
+# of pairs of FER2013 pictures, nearly all of strangers, 0.6 % lie nearer than 0.5 and 0.3 % nearer than 0.45.
 SAME_PERSON = 0.5
 # Comparing every pair costs memory by the square: beyond this number, the shorter tracks join the groups that the
 # longest ones have formed.
