@@ -46,7 +46,10 @@ def reference(model: Whisper):
                 a, b = f"model.{side}.layers.{i}", f"{side}.{i}"
                 state[f"{a}.self_attn_layer_norm.{kind}"] = ours[f"{b}.self_norm.{kind}"]
                 state[f"{a}.final_layer_norm.{kind}"] = ours[f"{b}.ffn_norm.{kind}"]
-                state[f"{a}.fc1.{kind}"], state[f"{a}.fc2.{kind}"] = ours[f"{b}.ffn_in.{kind}"], ours[f"{b}.ffn_out.{kind}"]
+                state[f"{a}.fc1.{kind}"], state[f"{a}.fc2.{kind}"] = (
+                    ours[f"{b}.ffn_in.{kind}"],
+                    ours[f"{b}.ffn_out.{kind}"],
+                )
                 pairs = [("self_attn", "self_attention")]
                 if side == "decoder":
                     pairs.append(("encoder_attn", "cross_attention"))
@@ -69,7 +72,9 @@ def test_log_mel_equals_the_published_feature_extractor() -> None:
 
     rng = np.random.default_rng(0)
     time_s = np.arange(5 * 16_000) / 16_000
-    wave = (0.3 * np.sin(2 * np.pi * 440 * time_s * (1 + 0.1 * time_s)) + 0.01 * rng.normal(size=len(time_s))).astype(np.float32)
+    wave = (0.3 * np.sin(2 * np.pi * 440 * time_s * (1 + 0.1 * time_s)) + 0.01 * rng.normal(size=len(time_s))).astype(
+        np.float32
+    )
     theirs = WhisperFeatureExtractor(feature_size=80)(wave, sampling_rate=16_000, return_tensors="np").input_features[0]
     np.testing.assert_allclose(log_mel(wave, 480_000).numpy(), theirs, atol=1e-4)
 
@@ -97,5 +102,15 @@ def test_states_of_an_utterance_are_not_padded(model: Whisper) -> None:
 def test_a_file_that_is_not_a_model_is_refused(tmp_path) -> None:
     path = tmp_path / "model.bin"
     path.write_bytes(b"\x06\x00\x00\x00" + b"\xff" * 40)
-    with pytest.raises(WeightError, match="model.bin"):
+    with pytest.raises(WeightError, match=r"model\.bin"):
         read_ctranslate2(path)
+
+
+@pytest.mark.parametrize(
+    "damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"\7" + data[1:]]
+)
+def test_damaged_weights_are_refused(weights, tmp_path, damage) -> None:
+    (folder,) = weights("whisper-tiny-en")
+    (tmp_path / "model.bin").write_bytes(damage((folder / "model.bin").read_bytes()[:3_000_000]))
+    with pytest.raises(WeightError, match=r"model\.bin"):
+        load_whisper(tmp_path)

@@ -39,7 +39,7 @@ class SpeechExtractor:
     def __init__(self, layers: Sequence[int] = (1, 2, 3, 4), rate_hz: int = _STATES_PER_S) -> None:
         if not layers or not set(layers) <= set(range(5)):
             raise ValueError(f"layers are 0 to 4; got {tuple(layers)}")
-        if _STATES_PER_S % rate_hz:
+        if rate_hz < 1 or _STATES_PER_S % rate_hz:
             raise ValueError(f"rate_hz must divide {_STATES_PER_S}; got {rate_hz}")
         self.layers = tuple(layers)
         self.rate_hz = rate_hz
