@@ -1,5 +1,7 @@
 """Window statistics against numpy and scipy taken window by window, and beats against beats put there by hand."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -8,6 +10,7 @@ from merkit.features.heart import heart_statistics, pulse_peaks, r_peaks
 from merkit.features.physiology import PHYSIOLOGY_COLUMNS, PhysiologyExtractor
 from merkit.media import Signal
 
+GOLDEN = Path(__file__).parent / "golden" / "neurokit2.npz"
 AT = {name: i for i, name in enumerate(PHYSIOLOGY_COLUMNS)}
 
 
@@ -142,3 +145,31 @@ def test_options_are_part_of_the_identity():
     for wrong in ((0.0, 1.0), (1.0, 0.0), (-1.0, 1.0)):
         with pytest.raises(ValueError, match="above 0"):
             PhysiologyExtractor(*wrong)
+
+
+def test_beats_and_variability_agree_with_neurokit():
+    golden = np.load(GOLDEN)
+    found = r_peaks(golden["ecg_uv"] / 1000.0, 250.0)
+    theirs = golden["r_peaks"]
+    # both find every beat; neurokit's peak may lie a sample beside the tallest of the filtered wave
+    assert len(found) == len(theirs)
+    assert np.abs(found - theirs).max() <= 2
+    rate, sdnn, rmssd = heart_statistics(np.diff(theirs) / 250.0)
+    np.testing.assert_allclose([60_000 / rate, sdnn, rmssd], golden["hrv"], rtol=1e-9)
+    tokens = PhysiologyExtractor(60.0, 60.0)([signal("ecg", golden["ecg_uv"] / 1000.0, rate_hz=250.0)])
+    mean_ms, sdnn, rmssd = golden["hrv"]
+    mine = tokens.x[0, AT["heart_present"] :]
+    np.testing.assert_allclose(mine[1], 60_000 / mean_ms, rtol=1e-3)
+    np.testing.assert_allclose(mine[2:], [sdnn, rmssd], atol=2.0)
+
+
+def test_the_level_of_skin_conductance_follows_neurokits():
+    """Both take what is slower than 0.05 Hz; they settle differently at the ends."""
+    golden = np.load(GOLDEN)
+    eda = signal("eda", golden["eda"] / 1e4, rate_hz=8.0)
+    tokens = PhysiologyExtractor(10.0, 10.0)([eda])
+    theirs = golden["tonic"].reshape(9, 80).mean(1)
+    mine = tokens.x[:, AT["eda_tonic_mean"]]
+    assert np.corrcoef(mine[1:-1], theirs[1:-1])[0, 1] > 0.99
+    np.testing.assert_allclose(mine[1:-1], theirs[1:-1], atol=0.06)
+    assert tokens.x[:, AT["eda_responses_per_min"]].sum() / 6 == 7

@@ -66,3 +66,9 @@ class TextExtractor:
             return list(self._model.sentences(inputs).numpy()[:, None])
         with torch.inference_mode():
             return [states.flatten(1).numpy() for states in self._model.token_states(inputs, self.layers)]
+
+    def truncated(self, inputs: Sequence[str]) -> list[int]:
+        """Which of these texts have more than 256 word pieces and so lose their end."""
+        tokenizer = self._model.tokenizer
+        assert tokenizer is not None  # load_minilm always gives one
+        return [i for i, encoding in enumerate(tokenizer.encode_batch(list(inputs))) if encoding.overflowing]
