@@ -20,7 +20,7 @@ from benchmarks.machine import header, spread
 from merkit.features.speech import SpeechExtractor
 from merkit.media import AudioChunk, read_clip
 from merkit.networks import fast_dtype, load_whisper
-from merkit.networks.silero import load_silero
+from merkit.networks.silero import SileroVAD, load_silero
 from merkit.perception import Recogniser, SpeechSpan, VoiceActivity
 
 SAMPLE_RATE = 16_000
@@ -33,7 +33,7 @@ def voice(clip: str | None, seconds: float) -> np.ndarray:
     return np.resize(np.concatenate(chunks), round(seconds * SAMPLE_RATE))
 
 
-def find(samples: np.ndarray, network: object) -> list[SpeechSpan]:
+def find(samples: np.ndarray, network: SileroVAD) -> list[SpeechSpan]:
     activity, spans = VoiceActivity(network), []
     for first in range(0, len(samples), SAMPLE_RATE):
         spans += activity.feed(samples[first : first + SAMPLE_RATE], first / SAMPLE_RATE)
@@ -69,7 +69,8 @@ def main() -> None:
     source = options.clip or "synthetic voice of the demo, repeated"
     print(f"{source}: {options.seconds:.0f} s, {len(spans)} spans of speech, {spoken_s:.0f} s")
     report("Voice activity", options.seconds, {"float32": lambda: find(samples, silero)}, options.runs)
-    report("Encoder states, unpadded", spoken_s, {"float32": lambda e=SpeechExtractor(): e(waves)}, options.runs)
+    extractor = SpeechExtractor()
+    report("Encoder states, unpadded", spoken_s, {"float32": lambda: extractor(waves)}, options.runs)
     calls: dict[str, Callable[[], object]] = {}
     for dtype in dict.fromkeys((torch.float32, fast_dtype())):
         for context_s in (10.0, 30.0):
@@ -81,7 +82,8 @@ def main() -> None:
         np.concatenate(waves)[: 24 * SAMPLE_RATE * (i + 1)][24 * SAMPLE_RATE * i :] for i in range(int(spoken_s // 24))
     ]
     if joined:
-        calls = {"fast type, 24 s spans": lambda r=Recogniser(): r.transcribe(joined)}
+        recogniser = Recogniser()
+        calls = {"fast type, 24 s spans": lambda: recogniser.transcribe(joined)}
         report("Transcription of speech without pauses", 24.0 * len(joined), calls, options.runs)
 
 
