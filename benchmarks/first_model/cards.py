@@ -64,6 +64,7 @@ def write_card(facts: dict[str, Any], *, about: str, not_evaluated: str) -> None
         f"| {_WORDS[name]} | {value:.3f} | {low:.3f} to {high:.3f} |" for name, (value, low, high) in facts["figures"].items()
     ]
     floor = facts["floor"]
+    clips = _on_clips(facts["on_clips"]) if "on_clips" in facts else ""
     use = "no: non-commercial use only" if facts["non_commercial"] else "yes, as the licence states"
     text = f"""# Head `{facts["name"]}` ({facts["modality"]}), version {facts["version"]}
 
@@ -89,7 +90,7 @@ def write_card(facts: dict[str, Any], *, about: str, not_evaluated: str) -> None
 
 Floor to beat: {floor["what"]}: {floor["measure"]} {floor["value"]:.4f}; this head: {floor["ours"]:.4f}.
 
-Made by `{facts["command"]}`, seed {facts["seed"]}.
+{clips}Made by `{facts["command"]}`, seed {facts["seed"]}.
 
 ## What it was not evaluated on
 
@@ -102,3 +103,21 @@ education from biometric data is prohibited in the EU (AI Act, Art. 5(1)(f)); pe
 must be told (Art. 50(3)). Not for hiring, credit, policing or diagnosis.
 """
     (SHIPPED / f"{facts['name']}.md").write_text(text, encoding="utf-8")
+
+
+def _on_clips(found: dict[str, Any]) -> str:
+    rows = [
+        f"| {_WORDS[name]} | {found['figures_before'][name][0]:.3f} | {value:.3f} | {low:.3f} to {high:.3f} |"
+        for name, (value, low, high) in found["figures"].items()
+    ]
+    return f"""## On clips
+
+`analyze` uses this head with temperature {found["temperature"]:.3f}, fitted on {found["fitted_on"]}. Measured on {found["measured_on"]}:
+
+| measure | as calibrated above | with this temperature | 95 % bootstrap interval |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+Words alone tell little of what raters of a whole clip say; the head's weight in the pool is its skill here.
+
+"""

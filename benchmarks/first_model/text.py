@@ -20,6 +20,12 @@ from merkit.labels import EKMAN7
 from merkit.models import PooledClassifier
 
 LAYERS = (3, 6)
+ABOUT = "Eight attention queries over MiniLM-L6's word-piece states (layers 3 and 6), one hidden layer, seven classes."
+NOT_EVALUATED = (
+    "Anything but English, and text from anywhere but Reddit and one television series. Sarcasm and context: each line is "
+    "judged alone. Raters of GoEmotions read the comment without its thread and agree moderately; disgust and fear are rare "
+    "there (under 2 % of rows each)."
+)
 
 
 def tokens_of(part: str) -> Tokens:
@@ -111,13 +117,10 @@ def main() -> None:
     facts = ship("text", net, members, facts)
     write_card(
         facts,
-        about="Eight attention queries over MiniLM-L6's word-piece states (layers 3 and 6), one hidden layer, seven classes.",
-        not_evaluated=(
-            "Spoken language, subtitles, film dialogue, anything but English, and text from anywhere but Reddit. Sarcasm and "
-            "context: each line is judged alone. Raters of GoEmotions read the comment without its thread and agree "
-            "moderately; disgust and fear are rare there (under 2 % of rows each)."
-        ),
+        about=ABOUT,
+        not_evaluated=NOT_EVALUATED,
     )
+    print("now run: python -m benchmarks.first_model.pooling_weights")
     print("text", facts["figures"], "floor", facts["floor"], "skill", facts["skill"], f"{facts['bytes'] / 1e6:.2f} MB")
 
 

@@ -10,7 +10,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -45,6 +45,7 @@ class EmotionHead:
         facts: the content of the JSON file.
         state: the arrays.
         sha256: of the safetensors file.
+        on: `clips` for the temperature measured on clips where the record has one, `valid` for that of the valid part.
 
     Example:
         >>> head = EmotionHead.load("text")
@@ -54,7 +55,9 @@ class EmotionHead:
 
     labels = EKMAN7.labels
 
-    def __init__(self, facts: Mapping[str, Any], state: Mapping[str, torch.Tensor], sha256: str) -> None:
+    def __init__(
+        self, facts: Mapping[str, Any], state: Mapping[str, torch.Tensor], sha256: str, on: str = "clips"
+    ) -> None:
         self.facts = facts
         self.name: str = facts["name"]
         self.version: str = facts["version"]
@@ -68,6 +71,8 @@ class EmotionHead:
         self.skill: float = facts["skill"]
         self.sha256 = sha256
         self._temperature: float = facts["temperature"]
+        if on == "clips" and "on_clips" in facts:
+            self._temperature = facts["on_clips"]["temperature"]
         net = facts["network"]
         self._net = PooledClassifier(
             net["width"], len(facts["classes"]), pooling=net["pooling"], hidden=net["hidden"], heads=net["heads"]
@@ -80,7 +85,7 @@ class EmotionHead:
         self._to_label = np.array([-1 if label is None else EKMAN7.index(label) for label in facts["to_label"]])
 
     @classmethod
-    def load(cls, name: str) -> "EmotionHead":
+    def load(cls, name: str, *, on: Literal["clips", "valid"] = "clips") -> "EmotionHead":
         """A head that ships with merkit.
 
         Raises:
@@ -95,7 +100,7 @@ class EmotionHead:
         sha256 = hashlib.sha256(data).hexdigest()
         if sha256 != facts["sha256"]:
             raise WeightError(f"head {name}: the weights are not those that its record describes (sha256 differs)")
-        return cls(facts, load(data), sha256)
+        return cls(facts, load(data), sha256, on)
 
     @torch.inference_mode()
     def __call__(self, sequences: Sequence[np.ndarray] | np.ndarray) -> HeadOutput:
