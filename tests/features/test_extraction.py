@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from merkit.errors import ConfigError, MediaError, MerkitError, WeightError
 from merkit.features.clip import ClipFeatures
@@ -189,6 +190,7 @@ def test_wrong_options_are_refused_before_any_work(tmp_path):
         (one, {"timeout_s": 1.0}),
         (one, {"engine": "threads"}),
         (one, {"workers": 0}),
+        (one, {"threads": 0}),
     ):
         with pytest.raises(ConfigError):
             extract_many(given, Reader(), store, **options)
@@ -218,3 +220,23 @@ def test_loaded_models_do_not_travel():
     copy = type(extraction)(*extraction.__reduce__()[1])
     assert copy == extraction
     assert json.dumps(extraction.__reduce__()[1][1]) == "2.0"
+
+
+@dataclass(frozen=True)
+class Threads(Reader):
+    """Fake: its only token is the number of threads it runs in."""
+
+    def __call__(self, clip: Clip) -> ClipFeatures:
+        features = super().__call__(clip)
+        one = TokenSequence(np.full((1, 1), torch.get_num_threads(), np.float32), np.zeros(1), np.ones(1))
+        return replace(features, tokens={("face", "person_1"): one})
+
+
+@pytest.mark.parametrize("engine", ["serial", "processes"])
+def test_every_engine_computes_in_the_same_number_of_threads(tmp_path, engine):
+    before = torch.get_num_threads()
+    for threads in (1, 2):
+        store = FeatureStore.create(tmp_path / str(threads))
+        extract_many(clips(tmp_path / "in", a="one"), Threads(), store, engine=engine, workers=1, threads=threads)
+        assert store.read("a", "face", "person_1").x[0, 0] == threads
+    assert torch.get_num_threads() == before

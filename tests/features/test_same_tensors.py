@@ -4,6 +4,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from made import write_clip
 
 from merkit.features import ClipExtraction, FeatureStore, extract_many
@@ -37,9 +38,13 @@ def _same(predictor: Predictor, store: FeatureStore, clip: Clip) -> set[str]:
 
 
 @pytest.fixture(scope="module")
-def predictor(weights) -> Predictor:
+def predictor(weights):
+    """In one thread, as extraction runs: more of them add in another order."""
     weights(*needed_weights())
-    return Predictor.load("first", modalities=MODALITIES)
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield Predictor.load("first", modalities=MODALITIES)
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("engine", ["serial", "processes"])

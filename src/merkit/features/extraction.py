@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
+import torch
+
 from merkit.errors import ConfigError, MerkitError, StoreError, WeightError
 from merkit.features.clip import ClipFeatures, Tools, extract_clip
 from merkit.features.record import input_sha256, record_key, record_of
@@ -144,13 +146,15 @@ def extract_many(
     *,
     engine: Literal["serial", "processes"] = "serial",
     workers: int = 2,
+    threads: int = 1,
     timeout_s: float | None = None,
     progress: Callable[[ExtractionProgress], object] | None = None,
 ) -> ExtractionReport:
     """Extracts what the store does not hold yet, and finalises it.
 
     A clip whose bytes and extractors are unchanged is not touched. A clip that fails is left out with its reason, and
-    the run goes on; missing weights, a damaged store and wrong options end it. Both engines write the same bytes.
+    the run goes on; missing weights, a damaged store and wrong options end it. Both engines write the same bytes, with
+    any number of workers.
 
     Args:
         clips: with distinct ids.
@@ -158,7 +162,9 @@ def extract_many(
         store: where they go.
         engine: `serial` works in this process; `processes` in fresh ones (spawned, never forked), so that a clip that
             takes its process down, or hangs, costs only itself.
-        workers: processes; each computes in its share of the machine's cores.
+        workers: how many `processes`; one per core, less where memory is short (about 1 GB each).
+        threads: threads that each process computes in. Another number gives other last digits (about 1e-6), because
+            sums are then split in other places; clips at a time use a machine better than threads do.
         timeout_s: seconds that one clip may take, with `processes`; None for any.
         progress: called after every clip.
 
@@ -171,8 +177,9 @@ def extract_many(
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise ConfigError(f"clip ids must be distinct; {twice!r} comes more than once")
-    if engine not in ("serial", "processes") or workers < 1:
-        raise ConfigError(f"engine is `serial` or `processes` with at least one worker; got {engine!r}, {workers}")
+    if engine not in ("serial", "processes") or workers < 1 or threads < 1:
+        asked = f"{engine!r}, {workers} workers, {threads} threads"
+        raise ConfigError(f"engine is `serial` or `processes`, with at least one worker and thread; got {asked}")
     if engine == "serial" and timeout_s is not None:
         raise ConfigError("a timeout needs the engine `processes`: a process cannot stop itself")
     tally = _Tally(clips, progress)
@@ -191,7 +198,10 @@ def extract_many(
             tally.note(number, "reused")
         else:
             waiting.append((number, (clip, key, input_hash)))
-    outcomes = _serially(job, waiting) if engine == "serial" else Workers(job, workers, timeout_s).run(waiting)
+    if engine == "serial":
+        outcomes = _serially(job, waiting, threads)
+    else:
+        outcomes = Workers(job, workers, threads, timeout_s).run(waiting)
     for number, (kind, reason) in outcomes:
         if kind in _FATAL:
             raise _FATAL[kind](reason)
@@ -228,6 +238,13 @@ def _reopened(extract: ClipExtractor, path: Any) -> _Job:
     return _Job(extract, FeatureStore.open(path))
 
 
-def _serially(job: _Job, waiting: Sequence[tuple[int, Any]]) -> Iterator[tuple[int, tuple[str, str | None]]]:
-    for number, work in waiting:
-        yield number, job(work)
+def _serially(
+    job: _Job, waiting: Sequence[tuple[int, Any]], threads: int
+) -> Iterator[tuple[int, tuple[str, str | None]]]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        for number, work in waiting:
+            yield number, job(work)
+    finally:
+        torch.set_num_threads(before)

@@ -38,19 +38,20 @@ class Workers:
     Args:
         job: picklable; every worker gets one copy and keeps it, with what it has loaded.
         count: processes at most.
+        threads: that torch computes in, per process.
         timeout_s: seconds for one item; None for any.
 
     Example:
-        >>> sorted(Workers(print, 2, None).run([]))
+        >>> sorted(Workers(print, 2, 1, None).run([]))
         []
     """
 
-    def __init__(self, job: Job, count: int, timeout_s: float | None) -> None:
+    def __init__(self, job: Job, count: int, threads: int, timeout_s: float | None) -> None:
         self._job = job
         self._count = count
         self._timeout_s = timeout_s
         self._context = mp.get_context("spawn")
-        self._threads = max(1, (os.cpu_count() or 1) // count)
+        self._threads = threads
         self._crew: list[_Worker] = []
 
     def run(self, items: Sequence[tuple[int, Any]]) -> Iterator[Finished]:
