@@ -61,7 +61,8 @@ def skill(prob: np.ndarray, target: np.ndarray) -> float:
 def write_card(facts: dict[str, Any], *, about: str, not_evaluated: str) -> None:
     """`NAME.md` beside the weights."""
     rows = [
-        f"| {_WORDS[name]} | {value:.3f} | {low:.3f} to {high:.3f} |" for name, (value, low, high) in facts["figures"].items()
+        f"| {_WORDS[name]} | {value:.3f} | {low:.3f} to {high:.3f} |"
+        for name, (value, low, high) in facts["figures"].items()
     ]
     floor = facts["floor"]
     clips = _on_clips(facts["on_clips"]) if "on_clips" in facts else ""
@@ -112,7 +113,8 @@ def _on_clips(found: dict[str, Any]) -> str:
     ]
     return f"""## On clips
 
-`analyze` uses this head with temperature {found["temperature"]:.3f}, fitted on {found["fitted_on"]}. Measured on {found["measured_on"]}:
+`analyze` uses this head with temperature {found["temperature"]:.3f}, fitted on {found["fitted_on"]}.
+Measured on {found["measured_on"]}:
 
 | measure | as calibrated above | with this temperature | 95 % bootstrap interval |
 |---|---|---|---|

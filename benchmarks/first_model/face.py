@@ -3,12 +3,11 @@
     python -m benchmarks.first_model.face            # trains (resumes where it was stopped), then ships
     python -m benchmarks.first_model.face --ship     # ships what the last training left
 
-One cycle of 30 epochs; AdamW, label smoothing, an exponential moving average of the weights, which is what ships. Augmentation stands in for what video does to faces: turned, off-centre,
-over- and underexposed, blurred, partly hidden.
+One cycle of 30 epochs; AdamW, label smoothing, an exponential moving average of the weights, which is what ships.
+Augmentation stands in for what video does to faces: turned, off-centre, over- and underexposed, blurred, partly hidden.
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 
@@ -134,7 +133,7 @@ def train() -> Trained:
         keep |= {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}
         CHECKPOINT.parent.mkdir(exist_ok=True)
         torch.save(keep, CHECKPOINT.with_suffix(".tmp"))
-        os.replace(CHECKPOINT.with_suffix(".tmp"), CHECKPOINT)
+        CHECKPOINT.with_suffix(".tmp").replace(CHECKPOINT)
     return average.eval()
 
 

@@ -210,7 +210,10 @@ def ship(name: str, net: PooledClassifier, members: tuple[Tensor, Tensor], facts
         "sha256": hashlib.sha256(data).hexdigest(),
         "bytes": len(data),
     }
-    for suffix, content in ((".safetensors", data), (".json", json.dumps(facts, indent=1, ensure_ascii=False).encode())):
+    for suffix, content in (
+        (".safetensors", data),
+        (".json", json.dumps(facts, indent=1, ensure_ascii=False).encode()),
+    ):
         unfinished = SHIPPED / f".{name}{suffix}.tmp"
         unfinished.write_bytes(content)
         unfinished.replace(SHIPPED / f"{name}{suffix}")

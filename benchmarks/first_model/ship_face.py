@@ -30,7 +30,8 @@ def ship_face(average: "Trained") -> None:
     """Ships `face-net`, `face` and `face-permissive`."""
     SHIPPED.mkdir(parents=True, exist_ok=True)
     state = {
-        key: value.half().contiguous() if value.is_floating_point() else value for key, value in average.net.state_dict().items()
+        key: value.half().contiguous() if value.is_floating_point() else value
+        for key, value in average.net.state_dict().items()
     }
     data = save(state)
     (SHIPPED / "face-net.safetensors").write_bytes(data)
@@ -93,7 +94,9 @@ def _finish(
     about: str,
 ) -> None:
     with torch.inference_mode():
-        logit = net(torch.from_numpy(tokens)[:, None], torch.ones(len(tokens), 1, dtype=torch.bool)).numpy().astype(float)
+        logit = (
+            net(torch.from_numpy(tokens)[:, None], torch.ones(len(tokens), 1, dtype=torch.bool)).numpy().astype(float)
+        )
     prob = cross_calibrated(logit, target, None)
     facts |= {
         "temperature": round(fit_temperature(logit, target), 4),

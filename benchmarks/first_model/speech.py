@@ -18,7 +18,7 @@ from benchmarks.first_model.cards import cross_calibrated, figures, skill, write
 from benchmarks.first_model.fit import Tokens, embed, refit_members, ship, train
 from benchmarks.first_model.packs import Utterance
 from benchmarks.first_model.speech_tokens import LAYERS, corpus
-from merkit.evaluation import fit_temperature, unweighted_average_recall
+from merkit.evaluation import unweighted_average_recall
 from merkit.features.speech import SpeechExtractor
 from merkit.labels import EKMAN7
 from merkit.models import PooledClassifier
@@ -40,7 +40,8 @@ def layers_of(tokens: Tokens, used: tuple[int, ...]) -> Tokens:
 def joined(clean: Tokens, disturbed: Tokens) -> Tokens:
     """Both copies behind each other: rows n to 2n are the disturbed ones."""
     return Tokens(
-        np.concatenate([clean.flat, disturbed.flat]), np.concatenate([clean.edges, clean.edges[-1] + disturbed.edges[1:]])
+        np.concatenate([clean.flat, disturbed.flat]),
+        np.concatenate([clean.edges, clean.edges[-1] + disturbed.edges[1:]]),
     )
 
 
@@ -174,7 +175,9 @@ def main() -> None:
             "than 6 s. 23 speakers are few: the intervals are drawn over speakers and still say nothing about other corpora."
         ),
     )
-    print("speech", facts["figures"], "floor", facts["floor"], "skill", facts["skill"], f"{facts['bytes'] / 1e6:.2f} MB")
+    print(
+        "speech", facts["figures"], "floor", facts["floor"], "skill", facts["skill"], f"{facts['bytes'] / 1e6:.2f} MB"
+    )
 
 
 def _described(utterances: list[Utterance]) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

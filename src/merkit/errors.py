@@ -1,11 +1,11 @@
 """The exception tree. Every error that merkit raises on purpose is one of these.
 
-    MerkitError
-    ├── MediaError          a media file, subtitle or table cannot be used: file, time, reason
-    │   └── LimitError      ... because it is over a stated limit (pixels, frames, duration, channels, bytes)
-    ├── WeightError         pretrained weights cannot be had or cannot be trusted
-    ├── StoreError          a feature store is damaged or was written by other extractors
-    └── ConfigError         an option or a config key is wrong
+MerkitError
+├── MediaError          a media file, subtitle or table cannot be used: file, time, reason
+│   └── LimitError      ... because it is over a stated limit (pixels, frames, duration, channels, bytes)
+├── WeightError         pretrained weights cannot be had or cannot be trusted
+├── StoreError          a feature store is damaged or was written by other extractors
+└── ConfigError         an option or a config key is wrong
 """
 
 from pathlib import Path

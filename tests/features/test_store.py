@@ -17,7 +17,7 @@ import pytest
 from safetensors import safe_open
 
 from merkit.errors import StoreError
-from merkit.features.shard import ClipRecord, Row
+from merkit.features.shard import ClipRecord, Row, Shard, write_shard
 from merkit.features.store import FeatureStore
 
 
@@ -201,6 +201,29 @@ def test_a_damaged_shard_is_named_with_its_clip(tmp_path, how):
     for ask in (lambda s: s.read("talk 7", "text"), lambda s: s.verify(), lambda s: s.about("talk 7")):
         with pytest.raises(StoreError, match=rf"{shard.name}.*talk 7"):
             ask(FeatureStore.open(tmp_path))
+
+
+@pytest.mark.parametrize("lie", [("length", 10**9), ("length", -1), ("width", 10**12), ("width", "3")])
+def test_a_header_that_lies_is_refused(tmp_path, lie):
+    """The record says more, or less, than its arrays hold."""
+    name, value = lie
+    source = record("a")
+    entry = source.describe()
+    entry["rows"][0][name] = value
+    write_shard(tmp_path / "shard", [entry], source.rows, np.dtype(np.float32))
+    with pytest.raises(StoreError, match="do not fit"):
+        Shard(tmp_path / "shard")
+
+
+def test_an_index_that_lies_is_refused(tmp_path):
+    store = FeatureStore.create(tmp_path)
+    store.add(record("a"))
+    store.finalise()
+    table = pq.read_table(tmp_path / "index.parquet")
+    column = table.schema.get_field_index("offset")
+    pq.write_table(table.set_column(column, "offset", [[10**6] * len(table)]), tmp_path / "index.parquet")
+    with pytest.raises(StoreError, match="index says of clip a"):
+        FeatureStore.open(tmp_path).read("a", "text")
 
 
 def test_a_flipped_bit_is_found_and_not_copied_on(tmp_path):

@@ -42,7 +42,9 @@ class Scribe:
     name = "scribe"
 
     def transcribe(self, waveforms):
-        return [[Words(0.0, 1.0, f"at {w[0]:.0f}"), Words(1.0, 99.0, "rest")] if len(w) > 16_000 else [] for w in waveforms]
+        return [
+            [Words(0.0, 1.0, f"at {w[0]:.0f}"), Words(1.0, 99.0, "rest")] if len(w) > 16_000 else [] for w in waveforms
+        ]
 
 
 def test_phrases_become_utterances_with_their_own_voice() -> None:

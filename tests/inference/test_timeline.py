@@ -38,7 +38,9 @@ def features(**changes) -> ClipFeatures:
         "info": None,
         "tokens": {
             ("face", "person_1"): TokenSequence(np.full((12, 1), JOY, np.float32), times_s, times_s + 1 / 3),
-            ("text", None): TokenSequence(np.array([[JOY], [JOY], [SAD]], np.float32), np.array([0.0, 1, 4.5]), np.array([1.0, 2, 5.5])),
+            ("text", None): TokenSequence(
+                np.array([[JOY], [JOY], [SAD]], np.float32), np.array([0.0, 1, 4.5]), np.array([1.0, 2, 5.5])
+            ),
         },
         "segment_of": {"text": np.array([0, 0, 1])},
         "persons": (person,),

@@ -93,7 +93,11 @@ def damaged(tmp_path_factory) -> dict[str, list]:
 def test_damaged_media_never_bring_the_reader_down(damaged) -> None:
     paths = [path for some in damaged.values() for path in some]
     with subprocess.Popen(
-        [sys.executable, "-c", _GUARDED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        [sys.executable, "-c", _GUARDED],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
     ) as child:
         read = refused = 0
         try:

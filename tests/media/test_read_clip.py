@@ -5,7 +5,9 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from fractions import Fraction
+from pathlib import Path
 
 import av
 import numpy as np
@@ -223,7 +225,7 @@ def test_a_decoder_that_hangs_is_given_up(tmp_path, monkeypatch) -> None:
         lambda argv, **options: real([sys.executable, "-c", "import time; time.sleep(60)"], **options),
     )
     begun = time.monotonic()
-    with pytest.raises(MediaError, match="no progress for 0.5 s"):
+    with pytest.raises(MediaError, match=r"no progress for 0\.5 s"):
         list(read_clip(path, stall_s=0.5))
     assert time.monotonic() - begun < 20
 
@@ -231,7 +233,7 @@ def test_a_decoder_that_hangs_is_given_up(tmp_path, monkeypatch) -> None:
 def test_a_message_that_promises_too_much_is_refused_before_memory_is_taken(tmp_path, monkeypatch) -> None:
     path = write_clip(tmp_path / "a.mp4")
     real = subprocess.Popen
-    lie = "print('{\"kind\": \"video\", \"shape\": [99999, 99999, 99999, 3], \"times_s\": []}')"
+    lie = 'print(\'{"kind": "video", "shape": [99999, 99999, 99999, 3], "times_s": []}\')'
     monkeypatch.setattr(
         "merkit.media.reader.subprocess.Popen", lambda argv, **options: real([sys.executable, "-c", lie], **options)
     )
@@ -251,12 +253,9 @@ def test_closing_early_ends_the_child(tmp_path) -> None:
 
 def _children() -> set[int]:
     found = set()
-    for task in os.listdir(f"/proc/{os.getpid()}/task"):
-        try:
-            with open(f"/proc/{os.getpid()}/task/{task}/children") as file:
-                found |= {int(pid) for pid in file.read().split()}
-        except OSError:
-            continue
+    for listing in Path(f"/proc/{os.getpid()}/task").glob("*/children"):
+        with suppress(OSError):
+            found |= {int(pid) for pid in listing.read_text().split()}
     return found
 
 

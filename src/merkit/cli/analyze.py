@@ -2,15 +2,18 @@
 
 import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from merkit.errors import ConfigError, MerkitError
 
+if TYPE_CHECKING:
+    from merkit.schema import Modality
+
 __all__ = ["analyze"]
 
-MODALITY_WORDS = {
+MODALITY_WORDS: "dict[str, tuple[Modality, ...]]" = {
     "video": ("face",),
     "audio": ("speech",),
     "face": ("face",),
@@ -97,8 +100,8 @@ def analyze(
     raise typer.Exit(1 if failed else 0)
 
 
-def _modalities(words: str) -> tuple[str, ...]:
-    chosen: list[str] = []
+def _modalities(words: str) -> "tuple[Modality, ...]":
+    chosen: list[Modality] = []
     for word in words.split(","):
         try:
             chosen += [m for m in MODALITY_WORDS[word.strip().lower()] if m not in chosen]
@@ -121,7 +124,9 @@ def _verdict(timeline: Any) -> str:
     """One line about the clip as a whole."""
     whole = timeline.summary[0]
     if whole.fused is None:
-        return "nothing to judge: " + "; ".join(f"{row.modality}: {row.reason}" for row in timeline.presence if row.reason)
+        return "nothing to judge: " + "; ".join(
+            f"{row.modality}: {row.reason}" for row in timeline.presence if row.reason
+        )
     top = int(whole.fused.argmax())
     from_what = ", ".join(f"{name} {share:.0%}" for name, share in whole.contribution.items())
     return (

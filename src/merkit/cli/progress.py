@@ -1,19 +1,19 @@
 """How long work is shown: one bar with rate and time left, on stderr, so that stdout stays clean for `--json`."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 
 __all__ = ["clip_progress"]
 
 
 @contextmanager
-def clip_progress(quiet: bool = False) -> Iterator[Callable[[str, float, float | None], None]]:
+def clip_progress(quiet: bool = False) -> Generator[Callable[[str, float, float | None], None]]:
     """A callback `(what, done_s, total_s)` that draws seconds of clip done, times real time, and the time left."""
     if quiet:
         yield lambda what, done_s, total_s: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, TextColumn, TimeRemainingColumn
     from rich.text import Text
 
     class Rate(ProgressColumn):
@@ -31,7 +31,7 @@ def clip_progress(quiet: bool = False) -> Iterator[Callable[[str, float, float |
         TimeRemainingColumn(),
         console=Console(stderr=True),
     ) as progress:
-        bars: dict[str, int] = {}
+        bars: dict[str, TaskID] = {}
 
         def update(what: str, done_s: float, total_s: float | None) -> None:
             if what not in bars:

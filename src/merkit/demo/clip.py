@@ -8,6 +8,7 @@ to nobody, and face and voice do not belong together: the demo shows what merkit
 
 import os
 from collections.abc import Iterator
+from fractions import Fraction
 from importlib.resources import as_file, files
 from pathlib import Path
 
@@ -50,14 +51,15 @@ def build_demo_clip(folder: Path) -> Path:
 
 def _mux(pictures: Path, speech: Path, target: Path) -> None:
     with av.open(str(pictures)) as source:
-        rate = source.streams.video[0].average_rate
+        rate = source.streams.video[0].average_rate or Fraction(30_000, 1001)
         there = [
             frame.reformat(*_SIZE, format="yuv420p", interpolation="LANCZOS").to_ndarray()
             for frame in source.decode(video=0)
         ]
-    with av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as sink, av.open(
-        str(speech)
-    ) as voice:
+    with (
+        av.open(str(target), "w", format="mp4", options={"movflags": "faststart"}) as sink,
+        av.open(str(speech)) as voice,
+    ):
         video = sink.add_stream("libx264", rate=rate, options={"crf": "20", "preset": "veryfast"})
         video.width, video.height, video.pix_fmt = *_SIZE, "yuv420p"
         audio = sink.add_stream("aac", rate=16_000, layout="mono")

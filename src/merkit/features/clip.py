@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from merkit.errors import MediaError
 from merkit.features.extractor import Extractor
 from merkit.features.utterances import Utterance, UtteranceCollector
 from merkit.media import AudioChunk, MediaInfo, Signal, VideoChunk, probe, read_clip, read_physiology, read_text
-from merkit.perception import FaceFollower, VoiceActivity
+from merkit.perception import FaceFollower, HubRecogniser, Recogniser, VoiceActivity
 from merkit.schema import Clip, Modality, Person, Presence, Segment, TokenSequence
 
 __all__ = ["ClipFeatures", "Tools", "extract_clip"]
@@ -45,14 +44,20 @@ class Tools:
     scene: Extractor | None = None
     voice: Callable[[], VoiceActivity] | None = None
     speech: Extractor | None = None
-    recogniser: object | None = None
+    recogniser: Recogniser | HubRecogniser | None = None
     text: Extractor | None = None
     physiology: Extractor | None = None
 
     @property
     def extractors(self) -> dict[Modality, Extractor]:
         """Modality -> extractor, for those that are there."""
-        named = {m: getattr(self, m) for m in ("face", "scene", "speech", "text", "physiology")}
+        named: dict[Modality, Extractor | None] = {
+            "face": self.face,
+            "scene": self.scene,
+            "speech": self.speech,
+            "text": self.text,
+            "physiology": self.physiology,
+        }
         return {modality: extractor for modality, extractor in named.items() if extractor is not None}
 
 
@@ -163,9 +168,7 @@ def extract_clip(
     if run.scene_x:
         times_s = np.concatenate(run.scene_s)
         tokens["scene", None] = TokenSequence(np.concatenate(run.scene_x), times_s, times_s + 1.0 / fps)
-    segments = tuple(
-        Segment(u.start_s, u.end_s, u.text, _speaker(u, persons, seen, fps), u.source) for u in utterances
-    )
+    segments = tuple(Segment(u.start_s, u.end_s, u.text, _speaker(u, persons, seen, fps), u.source) for u in utterances)
     segment_of = _talk_tokens(utterances, tools, tokens)
     if tools.physiology is not None and signals:
         tokens["physiology", None] = tools.physiology(signals)
@@ -206,13 +209,13 @@ def _talk_tokens(
 ) -> dict[Modality, np.ndarray]:
     """Text and speech tokens of all utterances, in order, spread evenly over each utterance's time."""
     segment_of: dict[Modality, np.ndarray] = {}
-    voiced = [i for i, u in enumerate(utterances) if u.speech is not None and len(u.speech)]
+    voiced = [(i, u.speech) for i, u in enumerate(utterances) if u.speech is not None and len(u.speech)]
     made: dict[Modality, tuple[list[int], list[np.ndarray]]] = {
-        "speech": (voiced, [utterances[i].speech for i in voiced])
+        "speech": ([i for i, _ in voiced], [speech for _, speech in voiced])
     }
     if tools.text is not None:
-        worded = [i for i, u in enumerate(utterances) if u.text and u.text.strip()]
-        made["text"] = (worded, tools.text([utterances[i].text for i in worded]) if worded else [])
+        worded = [(i, u.text) for i, u in enumerate(utterances) if u.text and u.text.strip()]
+        made["text"] = ([i for i, _ in worded], tools.text([text for _, text in worded]))
     for modality, (index, parts) in made.items():
         if not parts:
             continue

@@ -21,6 +21,10 @@ def packs(clips: Sequence[str], found: Mapping[str, Source], dtype: np.dtype, sh
     """Clips in the order given, as many together as a shard may hold.
 
     Packing is greedy from the front, so a clip that is inserted leaves all shards before it as they are.
+
+    Example:
+        >>> list(packs([], {}, np.dtype(np.float32), 1 << 20))
+        []
     """
     pack: list[str] = []
     size = 0

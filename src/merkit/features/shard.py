@@ -152,6 +152,16 @@ class Shard:
 
     Raises:
         StoreError: the file is missing, cut off, or not a shard.
+
+    Example:
+        >>> import tempfile
+        >>> x, segment = np.eye(2, dtype=np.float32), np.zeros(2, np.int32)
+        >>> row = Row("face", "person_1", "fake@0", x, np.zeros(2), np.ones(2), segment)
+        >>> record = ClipRecord("talk", "key", "hash", {}, (row,))
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     write_shard(Path(folder) / "a.safetensors", [record.describe()], record.rows, np.dtype(np.float32))
+        ...     [views.x.tolist() for _, _, views in Shard(Path(folder) / "a.safetensors").rows()]
+        [[[1.0, 0.0], [0.0, 1.0]]]
     """
 
     def __init__(self, path: Path, mapped: bool = True) -> None:
@@ -181,8 +191,25 @@ class Shard:
         if expected != size:
             raise StoreError(f"{path}: damaged: {size} bytes where its header says {expected}")
         self._data_at = 8 + length
+        if not self._consistent():
+            raise StoreError(f"{path}: damaged: its records and its arrays do not fit together")
         self.dtype = str(np.dtype(self._places["x"][0]))
         self._arrays: dict[str, np.ndarray] | None = None
+
+    def _consistent(self) -> bool:
+        """Whether the arrays follow one another without a gap and hold just what the records list."""
+        try:
+            shapes = [(row["length"], row["width"]) for entry in self.entries for row in entry["rows"]]
+            tokens, elements = sum(t for t, _ in shapes), sum(t * d for t, d in shapes)
+            end = 0
+            for name, (kind, begin, next_end) in self._places.items():
+                count = elements if name == "x" else tokens
+                if begin != end or next_end - begin != count * np.dtype(kind).itemsize:
+                    return False
+                end = next_end
+            return all(t >= 0 and d >= 0 for t, d in shapes)
+        except (KeyError, TypeError):
+            return False
 
     @property
     def arrays(self) -> dict[str, np.ndarray]:

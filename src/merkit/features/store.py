@@ -210,7 +210,10 @@ class FeatureStore:
         """
         shard, clip, offset, _, length, width = self._columns[row]
         flat = (self._shards.get(shard) or self._shard(shard, clip)).arrays["x"]
-        return flat[offset : offset + length * width].reshape(length, width)
+        try:
+            return flat[offset : offset + length * width].reshape(length, width)
+        except ValueError:
+            raise StoreError(f"{self.path / shard}: does not hold what the index says of clip {clip}") from None
 
     def tokens(self, row: int) -> TokenSequence:
         """Tokens and times of one row of the index, as views of the file; `x` is in the store's number type."""

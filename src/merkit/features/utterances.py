@@ -8,9 +8,12 @@ hour of talk needs no more memory than a minute.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
+
+from merkit.features.extractor import Extractor
 
 __all__ = ["Utterance", "UtteranceCollector", "cut_long"]
 
@@ -49,10 +52,6 @@ class _Recogniser(Protocol):
     def transcribe(self, waveforms: Sequence[np.ndarray]) -> Sequence[Sequence[_Words]]: ...
 
 
-class _SpeechExtractor(Protocol):
-    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]: ...
-
-
 @dataclass(slots=True, eq=False)
 class Utterance:
     """One unit of talk.
@@ -81,7 +80,7 @@ def cut_long(start_s: float, end_s: float, max_s: float = MAX_UTTERANCE_S) -> li
     """
     parts = max(1, int(np.ceil((end_s - start_s) / max_s - 1e-9)))
     edges = np.linspace(start_s, end_s, parts + 1)
-    return [(float(a), float(b)) for a, b in zip(edges[:-1], edges[1:], strict=True)]
+    return [(float(a), float(b)) for a, b in pairwise(edges)]
 
 
 class UtteranceCollector:
@@ -97,7 +96,7 @@ class UtteranceCollector:
         self,
         cues: Sequence[_Words] | None,
         recogniser: _Recogniser | None,
-        speech: _SpeechExtractor | None,
+        speech: Extractor | None,
         cue_source: str = "subtitles",
     ) -> None:
         self._recogniser = recogniser

@@ -5,10 +5,10 @@ Which modality is judged by what, under which licence, is a table here; nothing 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 from merkit.errors import ConfigError, WeightError
-from merkit.features import EXTRACTORS, PhysiologyExtractor
+from merkit.features import EXTRACTORS, Extractor, PhysiologyExtractor
 from merkit.features.clip import Tools
 from merkit.models import EmotionHead
 from merkit.perception import FaceFollower, Recogniser, VoiceActivity
@@ -60,7 +60,7 @@ class FirstModel:
             speech=extractor.get("speech"),
             recogniser=Recogniser() if "text" in self.heads else None,
             text=extractor.get("text"),
-            physiology=PhysiologyExtractor() if "physiology" in modalities else None,
+            physiology=cast(Extractor, PhysiologyExtractor()) if "physiology" in modalities else None,
         )
 
     def facts(self, used: Collection[str]) -> dict[str, Any]:

@@ -64,7 +64,7 @@ def build_timeline(
         settings: options of the run, for the record.
         notice: the intended-use notice.
     """
-    weights = {modality: head.skill for modality, head in heads.items()}
+    weights: dict[str, float] = {modality: head.skill for modality, head in heads.items()}
     faces = {
         entity: _judge(heads["face"], list(tokens.x[:, None]), tokens.start_s, tokens.end_s)
         for (modality, entity), tokens in features.tokens.items()

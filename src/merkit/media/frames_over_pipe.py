@@ -1,7 +1,7 @@
 """The wire between the decoding child and its parent: one line of JSON, then raw bytes. No pickle, sizes checked."""
 
 import json
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 import numpy as np
 
@@ -14,7 +14,7 @@ _MAX_HEADER = 64 * 1024
 _MAX_PAYLOAD = 4 * 2**30
 
 
-def write_message(pipe: BinaryIO, message: VideoChunk | AudioChunk | StreamReport | Exception) -> None:
+def write_message(pipe: IO[bytes], message: VideoChunk | AudioChunk | StreamReport | Exception) -> None:
     """Sends one message."""
     payload: np.ndarray | None = None
     if isinstance(message, VideoChunk):
@@ -38,14 +38,19 @@ def write_message(pipe: BinaryIO, message: VideoChunk | AudioChunk | StreamRepor
             "field": message.field,
         }
     else:
-        header = {"kind": "error", "reason": f"{type(message).__name__}: {message}"[:2000], "time_s": None, "field": None}
+        header = {
+            "kind": "error",
+            "reason": f"{type(message).__name__}: {message}"[:2000],
+            "time_s": None,
+            "field": None,
+        }
     pipe.write(json.dumps(header).encode() + b"\n")
     if payload is not None:
         pipe.write(payload.data.cast("B"))
     pipe.flush()
 
 
-def read_message(pipe: BinaryIO, path: str) -> VideoChunk | AudioChunk | StreamReport | MediaError | None:
+def read_message(pipe: IO[bytes], path: str) -> VideoChunk | AudioChunk | StreamReport | MediaError | None:
     """The next message, an error as a value; None where the pipe ended.
 
     Raises:
@@ -70,7 +75,7 @@ def read_message(pipe: BinaryIO, path: str) -> VideoChunk | AudioChunk | StreamR
         raise MediaError(f"the decoding process broke off in mid-message ({error})", path=path) from None
 
 
-def _payload(pipe: BinaryIO, shape: list[int], dtype: np.dtype) -> np.ndarray:
+def _payload(pipe: IO[bytes], shape: list[int], dtype: np.dtype) -> np.ndarray:
     size = int(np.prod([int(n) for n in shape], dtype=np.int64)) * dtype.itemsize
     if size < 0 or size > _MAX_PAYLOAD:
         raise ValueError(f"a payload of {size} bytes")
@@ -78,7 +83,7 @@ def _payload(pipe: BinaryIO, shape: list[int], dtype: np.dtype) -> np.ndarray:
     view = memoryview(data)
     done = 0
     while done < size:
-        count = pipe.readinto(view[done:])
+        count = pipe.readinto(view[done:])  # ty: ignore[missing-attribute]
         if not count:
             raise EOFError("the pipe ended")
         done += count

@@ -45,9 +45,7 @@ class Signal:
     rate_hz: float | None
 
 
-def read_physiology(
-    path: str | Path, *, rate_hz: float | None = None, limits: Limits = LIMITS
-) -> tuple[Signal, ...]:
+def read_physiology(path: str | Path, *, rate_hz: float | None = None, limits: Limits = LIMITS) -> tuple[Signal, ...]:
     """Reads a table of signals.
 
     Three forms: a CSV with a header and a time column (`time_s`, `time_ms`, …); a CSV with a header without one, at

@@ -83,10 +83,10 @@ class _Writer:
     def __init__(self, sink: Any, video: bool, audio: bool, max_height: int, fps: float) -> None:
         self._sink = sink
         self._max_height = max_height
-        self._audio = sink.add_stream("aac", rate=SAMPLE_RATE, layout="mono") if audio else None
+        self._audio: Any = sink.add_stream("aac", rate=SAMPLE_RATE, layout="mono") if audio else None
         if self._audio is not None:
             self._audio.bit_rate = 48_000
-        self._video = None
+        self._video: Any = None
         if video:
             self._video = sink.add_stream("libx264", rate=round(fps), options={"preset": "veryfast", "crf": "28"})
             self._video.pix_fmt = "yuv420p"
@@ -98,7 +98,8 @@ class _Writer:
         if not self._sized:
             scale = min(1.0, self._max_height / height)
             # H.264 in yuv420p wants even sides
-            self._video.width, self._video.height = max(2, int(width * scale) // 2 * 2), max(2, int(height * scale) // 2 * 2)
+            self._video.width = max(2, int(width * scale) // 2 * 2)
+            self._video.height = max(2, int(height * scale) // 2 * 2)
             self._video.codec_context.time_base = Fraction(1, 1000)
             self._sized = True
             for frame in self._held:

@@ -124,7 +124,7 @@ class EmotionHead:
     def _labelled(self, logit: torch.Tensor) -> np.ndarray:
         """`(..., K')` native logits to `(..., 7)` calibrated log-probabilities."""
         kept = self._to_label >= 0
-        native = torch.log_softmax(logit[..., kept] / self._temperature, -1).numpy()
+        native = torch.log_softmax(logit[..., torch.from_numpy(kept)] / self._temperature, -1).numpy()
         out = np.full((*native.shape[:-1], len(EKMAN7)), -np.inf, np.float32)
         for column, label in enumerate(self._to_label[kept]):
             out[..., label] = np.logaddexp(out[..., label], native[..., column])

@@ -1,14 +1,14 @@
 """The network of the shipped heads: tokens pooled over time, one hidden layer, classes."""
 
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Pooling", "PooledClassifier", "pad"]
+__all__ = ["PooledClassifier", "Pooling", "pad"]
 
 Pooling = Literal["none", "statistics", "attention"]
 
@@ -46,16 +46,20 @@ class PooledClassifier(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        self.centre: Tensor
+        self.scale: Tensor
+        self.pooled_centre: Tensor
+        self.pooled_scale: Tensor
         self.pooling = pooling
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
-        self.query = nn.Linear(width, heads) if pooling == "attention" else None
+        self.query: Any = nn.Linear(width, heads) if pooling == "attention" else None
         pooled = {"none": width, "statistics": 2 * width, "attention": (heads + 1) * width}[pooling]
         # the pooled vector is standardised with training statistics, so that one learning rate suits every extractor
         self.register_buffer("pooled_centre", torch.zeros(pooled))
         self.register_buffer("pooled_scale", torch.ones(pooled))
         self.dropout = nn.Dropout(dropout)
-        self.hidden = nn.Linear(pooled, hidden) if hidden else None
+        self.hidden: Any = nn.Linear(pooled, hidden) if hidden else None
         self.out = nn.Linear(hidden or pooled, classes)
 
     def pool(self, tokens: Tensor, mask: Tensor) -> Tensor:

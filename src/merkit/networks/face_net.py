@@ -54,9 +54,7 @@ class FaceNet(nn.Module):
         super().__init__()
         a, b, c, d = _WIDTHS
         self.stem = nn.Sequential(nn.Conv2d(1, a, 3, 1, 1, bias=False), nn.BatchNorm2d(a), nn.ReLU())
-        self.blocks = nn.Sequential(
-            _Block(a, b, 2), _Block(b, b, 1), _Block(b, c, 2), _Block(c, c, 1), _Block(c, d, 2)
-        )
+        self.blocks = nn.Sequential(_Block(a, b, 2), _Block(b, b, 1), _Block(b, c, 2), _Block(c, c, 1), _Block(c, d, 2))
 
     def forward(self, x: Tensor) -> Tensor:
         return self.blocks(self.stem(x)).mean((2, 3))
@@ -72,8 +70,9 @@ def grey48(crops: np.ndarray) -> Tensor:
         `(n, 1, 48, 48)` float32, normalised; shrunk by area (antialiased), enlarged bilinearly.
 
     Example:
-        >>> grey48(np.full((1, 112, 112, 3), 255, np.uint8)).unique().numpy().round(2)
-        array([1.93], dtype=float32)
+        >>> x = grey48(np.full((1, 112, 112, 3), 255, np.uint8))
+        >>> x.shape, round(float(x.mean()), 2)
+        (torch.Size([1, 1, 48, 48]), 1.93)
     """
     x = torch.from_numpy(np.ascontiguousarray(crops))
     # ITU-R BT.601 luma, as Pillow and OpenCV make grey
@@ -99,5 +98,10 @@ def load_face_net() -> FaceNet:
     if hashlib.sha256(data).hexdigest() != pinned:
         raise WeightError("face-net.safetensors is not the file that was shipped (sha256 differs)")
     net = FaceNet()
-    net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in load(data).items()})
-    return net.eval().requires_grad_(False).to(memory_format=torch.channels_last)
+    state = load(data)
+    net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
+    net.eval().requires_grad_(False)
+    for parameter in net.parameters():
+        if parameter.ndim == 4:
+            parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+    return net
