@@ -5,6 +5,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import signal
 import subprocess
 import sys
@@ -254,6 +255,21 @@ def test_an_index_that_points_elsewhere_is_refused(tmp_path):
         pq.write_table(table.set_column(column, "shard", [[name] * len(table)]), tmp_path / "index.parquet")
         with pytest.raises(StoreError, match="outside"):
             FeatureStore.open(tmp_path).read("a", "text")
+
+
+def test_a_full_disk_is_the_stores_error_and_leaves_nothing_behind(tmp_path):
+    store = FeatureStore.create(tmp_path)
+    store.add(record("a"))
+    before = files(tmp_path)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
+    try:
+        with pytest.raises(StoreError, match="cannot be written"):
+            store.add(record("b", tokens=2000))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert files(tmp_path) == before
 
 
 def test_another_number_type_or_format_is_refused(tmp_path):

@@ -108,6 +108,9 @@ def write_shard(path: Path, entries: Sequence[dict[str, Any]], rows: Sequence[Ro
         entries: descriptions of the records, from `ClipRecord.describe`.
         rows: all rows of all records, in the same order.
         dtype: number type of `x`.
+
+    Raises:
+        StoreError: the disk is full, or may not be written to.
     """
     tokens = sum(len(row.x) for row in rows)
     counts = {"start_s": tokens, "end_s": tokens, "segment": tokens, "x": sum(row.x.size for row in rows)}
@@ -138,6 +141,8 @@ def write_shard(path: Path, entries: Sequence[dict[str, Any]], rows: Sequence[Ro
             file.flush()
             os.fsync(file.fileno())
         temporary.replace(path)
+    except OSError as error:  # a full disk is the store's trouble, not the clip's: it must end a run
+        raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
     finally:
         temporary.unlink(missing_ok=True)
 
