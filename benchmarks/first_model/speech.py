@@ -19,7 +19,7 @@ from benchmarks.first_model.fit import Tokens, embed, refit_members, ship, train
 from benchmarks.first_model.packs import Utterance
 from benchmarks.first_model.speech_tokens import LAYERS, corpus
 from merkit.evaluation import unweighted_average_recall
-from merkit.features.speech import SpeechExtractor
+from merkit.features.speech import SpeechStatisticsExtractor
 from merkit.labels import EKMAN7
 from merkit.models import PooledClassifier
 
@@ -31,10 +31,15 @@ USED = (1, 2, 3)
 HIDDEN, DROPOUT, EPOCHS, LR, DECAY, SMOOTHING = 256, 0.5, 20, 1e-3, 0.1, 0.05
 
 
+def columns_of(used: tuple[int, ...]) -> np.ndarray:
+    """The columns of some of the stored layers: their means, then their deviations."""
+    means = np.concatenate([np.arange(384) + 384 * LAYERS.index(layer) for layer in used])
+    return np.concatenate([means, means + 384 * len(LAYERS)])
+
+
 def layers_of(tokens: Tokens, used: tuple[int, ...]) -> Tokens:
-    """The columns of some of the stored layers."""
-    columns = np.concatenate([np.arange(384) + 384 * LAYERS.index(layer) for layer in used])
-    return Tokens(tokens.flat[:, columns], tokens.edges)
+    """Some of the stored layers."""
+    return Tokens(tokens.flat[:, columns_of(used)], tokens.edges)
 
 
 def joined(clean: Tokens, disturbed: Tokens) -> Tokens:
@@ -45,27 +50,17 @@ def joined(clean: Tokens, disturbed: Tokens) -> Tokens:
     )
 
 
-def statistics(tokens: Tokens) -> np.ndarray:
-    """Mean and deviation of every utterance, for the floor."""
-    rows = tokens.rows(range(len(tokens)))
-    return np.stack([np.concatenate([row.mean(0), row.std(0)]) for row in rows])
-
-
 def floor(tokens: Tokens, target: np.ndarray, fold: np.ndarray) -> dict[str, Any]:
     """Logistic regression over mean and deviation of hidden layers, same folds; the best of several settings."""
     from sklearn.linear_model import LogisticRegression
 
-    everything = statistics(tokens)
     best: dict[str, Any] = {"uar": 0.0}
-    width = 384 * len(LAYERS)
     for used in ((2,), (3,), (2, 3), (1, 2, 3), (1, 2, 3, 4)):
-        columns = np.concatenate([np.arange(384) + 384 * LAYERS.index(layer) for layer in used])
-        columns = np.concatenate([columns, columns + width])
         for strength in (0.003, 0.01, 0.03):
             said = np.zeros(len(target), int)
             for k in np.unique(fold):
                 learn, held = fold != k, fold == k
-                x = everything[:, columns]
+                x = tokens.flat[:, columns_of(used)]
                 x = (x - x[learn].mean(0)) / (x[learn].std(0) + 1e-6)
                 said[held] = LogisticRegression(C=strength, max_iter=200).fit(x[learn], target[learn]).predict(x[held])
             found = {"uar": unweighted_average_recall(np.eye(9)[said], target), "layers": used, "C": strength}
@@ -78,7 +73,7 @@ def fit(tokens: Tokens, target: np.ndarray, allowed: np.ndarray, rows: np.ndarra
     """One network on the given rows of the joined tokens."""
     torch.manual_seed(seed)
     width = tokens.flat.shape[1]
-    net = PooledClassifier(width, len(CLASSES), pooling="statistics", hidden=HIDDEN, dropout=DROPOUT)
+    net = PooledClassifier(width, len(CLASSES), pooling="mean", hidden=HIDDEN, dropout=DROPOUT)
     soft = np.eye(len(CLASSES))[target] * (1 - SMOOTHING) + SMOOTHING * allowed / allowed.sum(1, keepdims=True)
     return train(
         net, tokens, soft, rows, epochs=EPOCHS, lr=LR, weight_decay=DECAY, batch=64, seed=seed, allowed=allowed
@@ -111,7 +106,7 @@ def main() -> None:
     n = len(utterances)
     speakers, fold, from_ravdess, target, allowed = _described(utterances)
     studio = np.flatnonzero(from_ravdess)
-    best = floor(Tokens(*_subset(clean, studio)), target[studio], fold[studio])
+    best = floor(Tokens(clean.flat[studio], np.arange(len(studio) + 1)), target[studio], fold[studio])
     tokens = joined(layers_of(clean, USED), layers_of(disturbed, USED))
     twice = (np.tile(target, 2), np.tile(allowed, (2, 1)))
 
@@ -137,7 +132,7 @@ def main() -> None:
     groups = np.tile(np.unique(speakers, return_inverse=True)[1], 2)
     soft = np.eye(len(CLASSES))[twice[0]]
     members = refit_members(net, embed(net, tokens, rows), soft, groups, penalty=1e-3, allowed=twice[1])
-    extractor = SpeechExtractor(layers=USED)
+    extractor = SpeechStatisticsExtractor(layers=USED)
     facts = {
         "version": "1",
         "modality": "speech",
@@ -190,11 +185,6 @@ def _described(utterances: list[Utterance]) -> tuple[np.ndarray, np.ndarray, np.
     allowed[~from_ravdess, CLASSES.index("calm")] = False
     allowed[~from_ravdess, CLASSES.index("surprised")] = False
     return speakers, fold, from_ravdess, target, allowed
-
-
-def _subset(tokens: Tokens, index: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    parts = [tokens.flat[tokens.edges[i] : tokens.edges[i + 1]] for i in index]
-    return np.concatenate(parts), np.concatenate([[0], np.cumsum([len(part) for part in parts])])
 
 
 if __name__ == "__main__":

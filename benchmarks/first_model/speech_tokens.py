@@ -4,7 +4,7 @@ import numpy as np
 
 from benchmarks.first_model.fit import Tokens, cached
 from benchmarks.first_model.packs import WORK, Utterance, emodb, ravdess
-from merkit.features.speech import SpeechExtractor
+from merkit.features.speech import SpeechStatisticsExtractor
 from merkit.media import AudioChunk, read_clip
 from merkit.networks.silero import SileroVAD, load_silero
 from merkit.perception import VoiceActivity
@@ -43,9 +43,9 @@ def disturb(samples: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def corpus() -> tuple[list[Utterance], Tokens, Tokens]:
-    """Utterances of both corpora, their tokens as recorded, and tokens of a disturbed copy of each; all five layers."""
+    """Utterances of both corpora, their statistics as recorded, and those of a disturbed copy of each; all five layers."""
     utterances = [*ravdess(), *emodb()]
-    extractor = SpeechExtractor(layers=LAYERS)
+    extractor = SpeechStatisticsExtractor(layers=LAYERS)
     waves: list[np.ndarray] = []
 
     def heard() -> list[np.ndarray]:
@@ -55,14 +55,14 @@ def corpus() -> tuple[list[Utterance], Tokens, Tokens]:
         return waves
 
     def clean() -> Tokens:
-        return Tokens.of([tokens.astype(np.float16) for tokens in extractor(heard())])
+        return Tokens.of(extractor(heard()))
 
     def spoilt() -> Tokens:
         rng = np.random.default_rng(0)
-        return Tokens.of([t.astype(np.float16) for t in extractor([disturb(wave, rng) for wave in heard()])])
+        return Tokens.of(extractor([disturb(wave, rng) for wave in heard()]))
 
     return (
         utterances,
-        cached(WORK / f"speech-{extractor.id}.npz", clean),
-        cached(WORK / f"speech-{extractor.id}-disturbed.npz", spoilt),
+        cached(WORK / f"{extractor.id}.npz", clean),
+        cached(WORK / f"{extractor.id}-disturbed.npz", spoilt),
     )

@@ -10,7 +10,7 @@ from merkit.features.physiology import PHYSIOLOGY_COLUMNS, PhysiologyExtractor
 from merkit.features.record import input_sha256, record_key, record_of
 from merkit.features.scene import SceneExtractor
 from merkit.features.shard import ClipRecord, Row
-from merkit.features.speech import SpeechExtractor
+from merkit.features.speech import SpeechExtractor, SpeechStatisticsExtractor
 from merkit.features.store import FeatureStore
 from merkit.features.text import TextExtractor
 
@@ -32,6 +32,7 @@ __all__ = [
     "SceneExtractor",
     "Skipped",
     "SpeechExtractor",
+    "SpeechStatisticsExtractor",
     "TextExtractor",
     "Tools",
     "extract_clip",

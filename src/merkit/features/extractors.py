@@ -6,7 +6,7 @@ from merkit.features.face import FaceApiExtractor, FaceNetExtractor
 from merkit.features.face_baseline import MiniXceptionExtractor
 from merkit.features.physiology import PhysiologyExtractor
 from merkit.features.scene import SceneExtractor
-from merkit.features.speech import SpeechExtractor
+from merkit.features.speech import SpeechExtractor, SpeechStatisticsExtractor
 from merkit.features.text import TextExtractor
 
 __all__ = ["EXTRACTORS"]
@@ -17,6 +17,7 @@ EXTRACTORS: dict[str, Any] = {
     for extractor in (
         TextExtractor,
         SpeechExtractor,
+        SpeechStatisticsExtractor,
         FaceNetExtractor,
         FaceApiExtractor,
         MiniXceptionExtractor,

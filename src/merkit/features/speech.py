@@ -8,7 +8,7 @@ import numpy as np
 from merkit.features.extractor import catalogue_hashes, extractor_id
 from merkit.networks.whisper import WIDTH, Whisper, load_whisper
 
-__all__ = ["SpeechExtractor"]
+__all__ = ["SpeechExtractor", "SpeechStatisticsExtractor"]
 
 SAMPLE_RATE = 16_000
 _STATES_PER_S = 50
@@ -75,3 +75,44 @@ class SpeechExtractor:
             counts = np.diff(np.append(edges, len(tokens)))[:, None]
             tokens = np.add.reduceat(tokens, edges) / counts
         return np.ascontiguousarray(tokens, np.float32)
+
+
+class SpeechStatisticsExtractor:
+    """One token per utterance: mean and standard deviation over time of the encoder's states (Snyder et al. 2018, 2).
+
+    What a head over whole utterances needs, in a four-hundredth of the memory: an hour of talk is 4 MB instead of 800.
+
+    Args:
+        layers: as for `SpeechExtractor`.
+
+    Example:
+        >>> SpeechStatisticsExtractor(layers=(1, 2, 3)).width
+        2304
+    """
+
+    name = "whisper-statistics"
+    version = 1
+    modality = "speech"
+    rate_hz = None
+    weights = ("whisper-tiny-en",)
+
+    def __init__(self, layers: Sequence[int] = (1, 2, 3)) -> None:
+        self._states = SpeechExtractor(layers)
+        self.width = 2 * self._states.width
+        self.params = {"layers": list(self._states.layers)}
+
+    @cached_property
+    def id(self) -> str:
+        return extractor_id(self.name, self.version, self.params, catalogue_hashes(self.weights))
+
+    def __call__(self, inputs: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """`(1, D)` float32 per utterance: means of all layers, then deviations.
+
+        Args:
+            inputs: `(n,)` float32 mono at 16 kHz in [-1, 1], one per utterance.
+        """
+        return [_statistics(self._states([wave])[0]) for wave in inputs]
+
+
+def _statistics(states: np.ndarray) -> np.ndarray:
+    return np.concatenate([states.mean(0), states.std(0)])[None]

@@ -22,7 +22,8 @@ from merkit.models.pooled import PooledClassifier, pad
 
 __all__ = ["EmotionHead", "HeadOutput"]
 
-_BATCH = 256
+# Inputs judged together: tokens times width, padding counted. 4 million numbers are 16 MB.
+_BATCH_NUMBERS = 4_000_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,8 +115,14 @@ class EmotionHead:
         n, m = len(sequences), len(self._weight)
         point, members = np.zeros((n, 7), np.float32), np.zeros((n, m, 7), np.float32)
         order = sorted(range(n), key=lambda i: len(sequences[i]))
-        for first in range(0, n, _BATCH):
-            rows = order[first : first + _BATCH]
+        first = 0
+        while first < n:
+            # rows are in order of length, so the last one that fits says how much padding there is
+            last = first + 1
+            while last < n and (last + 1 - first) * sequences[order[last]].size <= _BATCH_NUMBERS:
+                last += 1
+            rows = order[first:last]
+            first = last
             embedded = self._net.embed(*pad([sequences[i] for i in rows]))
             point[rows] = self._labelled(self._net.out(embedded))
             members[rows] = self._labelled(torch.einsum("be,mke->bmk", embedded, self._weight) + self._bias)

@@ -10,13 +10,13 @@ from torch.nn import functional as F
 
 __all__ = ["PooledClassifier", "Pooling", "pad"]
 
-Pooling = Literal["none", "statistics", "attention"]
+Pooling = Literal["mean", "statistics", "attention"]
 
 
 class PooledClassifier(nn.Module):
     """`(B, T, D)` tokens with a mask to `(B, K)` logits.
 
-    Pooling is `none` (one token per input), `statistics` (mean and standard deviation over time; Snyder et al. 2018,
+    Pooling is `mean`, `statistics` (mean and standard deviation over time; Snyder et al. 2018,
     x-vectors, section 2) or `attention` (`heads` learned queries weigh the tokens, beside the mean; Lin et al. 2017,
     "A structured self-attentive sentence embedding", eq. 6).
 
@@ -54,7 +54,7 @@ class PooledClassifier(nn.Module):
         self.register_buffer("centre", torch.zeros(width))
         self.register_buffer("scale", torch.ones(width))
         self.query: Any = nn.Linear(width, heads) if pooling == "attention" else None
-        pooled = {"none": width, "statistics": 2 * width, "attention": (heads + 1) * width}[pooling]
+        pooled = {"mean": width, "statistics": 2 * width, "attention": (heads + 1) * width}[pooling]
         # the pooled vector is standardised with training statistics, so that one learning rate suits every extractor
         self.register_buffer("pooled_centre", torch.zeros(pooled))
         self.register_buffer("pooled_scale", torch.ones(pooled))
@@ -65,11 +65,11 @@ class PooledClassifier(nn.Module):
     def pool(self, tokens: Tensor, mask: Tensor) -> Tensor:
         """`(B, T, D)` and `(B, T)` (True = real) to `(B, P)`; padding counts for nothing."""
         x = (tokens - self.centre) / self.scale
-        if self.pooling == "none":
-            return x[:, 0]
         real = mask[..., None].to(x.dtype)
         count = real.sum(1).clamp_min(1.0)
         mean = (x * real).sum(1) / count
+        if self.pooling == "mean":
+            return mean
         if self.pooling == "statistics":
             spread = (((x - mean[:, None]) * real).square().sum(1) / count).clamp_min(1e-8).sqrt()
             return torch.cat([mean, spread], -1)
