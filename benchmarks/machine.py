@@ -41,7 +41,7 @@ def run_and_weigh(argv: list[str], **popen: object) -> tuple[float, float, int]:
 
     def poll() -> None:
         nonlocal peak
-        while not stop.wait(0.05):
+        while not stop.wait(0.2):
             peak = max(peak, sum(_pss_mib(pid) for pid in _tree(process.pid)))
 
     watcher = threading.Thread(target=poll, daemon=True)

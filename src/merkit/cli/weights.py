@@ -8,7 +8,6 @@ import typer
 __all__ = ["weights"]
 
 weights = typer.Typer(
-    help="The catalogue of pretrained weights: what there is, under which licence, and what is in the cache.",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -19,7 +18,7 @@ def show(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable list on stdout.")] = False,
 ) -> None:
-    """List the catalogue.
+    """The catalogue of pretrained weights: what there is, under which licence, and what is in the cache.
 
     Examples:
 

