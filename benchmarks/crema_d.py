@@ -50,9 +50,7 @@ def _page(clips: list[dict[str, str]], results: dict[str, list[dict]]) -> str:
         words = " ".join(s["text"] for s in results["all"][i]["segments"] if s["text"])
         votes = " / ".join(VOTES[clip[key]] for key in ("face_vote", "voice_vote", "av_vote"))
         rows.append(f"| `{Path(clip['file']).stem}` | {clip['intended']} | {votes} | {' | '.join(cells)} | {words} |")
-    totals = " | ".join(
-        "–" if AGAINST[m] is None else f"**{counts[m]} of {len(clips)}**" for m in AGAINST
-    )
+    totals = " | ".join("–" if AGAINST[m] is None else f"**{counts[m]} of {len(clips)}**" for m in AGAINST)
     rows.append(f"| hits | | | {totals} | |")
     return f"""# Six clips beside their raters
 

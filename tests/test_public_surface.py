@@ -34,7 +34,9 @@ def test_public_symbols_have_docstrings() -> None:
         for symbol in module.__all__:
             thing = getattr(module, symbol)
             # type aliases carry no docstring of their own
-            if (inspect.isclass(thing) or inspect.isfunction(thing)) and not (getattr(thing, "__doc__", None) or "").strip():
+            if (inspect.isclass(thing) or inspect.isfunction(thing)) and not (
+                getattr(thing, "__doc__", None) or ""
+            ).strip():
                 missing.append(f"{name}.{symbol}")
     assert missing == []
 

@@ -1,5 +1,7 @@
 """docs/first-model.md from the cards: python -m benchmarks.first_model.page"""
 
+# ruff: noqa: E501  (a page of prose)
+
 from pathlib import Path
 
 from benchmarks.first_model.fit import SHIPPED

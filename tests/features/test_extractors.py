@@ -18,6 +18,7 @@ GOLDEN = Path(__file__).parents[1] / "networks" / "golden"
 OTHER_PARAMS = {
     "minilm": {"pool": "sentence"},
     "whisper-encoder": {"rate_hz": 10},
+    "whisper-statistics": {"layers": [2]},
     "efficientnet-lite0": {"dtype": "bfloat16"},
     "physiology-statistics": {"hop_s": 1.0},
 }

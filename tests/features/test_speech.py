@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from merkit.features.speech import SpeechExtractor
+from merkit.features.speech import SpeechExtractor, SpeechStatisticsExtractor
 from merkit.networks.whisper import Whisper, load_whisper
 from tests.perception.speech_sample import SAMPLE_RATE, demo_speech
 
@@ -68,3 +68,12 @@ def test_the_id_says_what_was_computed() -> None:
 def test_wrong_options_are_named(wrong: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
         SpeechExtractor(**wrong)
+
+
+def test_statistics_are_the_mean_and_deviation_of_the_states(weights):
+    weights("whisper-tiny-en")
+    wave = np.random.default_rng(3).normal(size=2 * SAMPLE_RATE).astype(np.float32) * 0.1
+    (states,) = SpeechExtractor(layers=(1, 3))([wave])
+    (token,) = SpeechStatisticsExtractor(layers=(1, 3))([wave])
+    assert token.shape == (1, 4 * 384)
+    np.testing.assert_allclose(token[0], np.concatenate([states.mean(0), states.std(0)]), atol=1e-6)
