@@ -26,6 +26,7 @@ __all__ = [
     "TokenSequence",
     "Trace",
     "Window",
+    "to_plain",
 ]
 
 Modality = Literal["text", "speech", "face", "scene", "physiology"]
@@ -244,25 +245,30 @@ class Timeline:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain lists, dicts, numbers and strings, ready for `json.dumps`; thumbnails are left out."""
-        return _plain(self)
+        return to_plain(self)
 
     def to_json(self, *, indent: int | None = 1) -> str:
         """The JSON document; probabilities are rounded to 6 digits, times to the millisecond."""
         return json.dumps(self.to_dict(), indent=indent, ensure_ascii=False, allow_nan=False)
 
 
-def _plain(value: Any) -> Any:
-    """`value` as JSON types. Written out here, not in each class, so that one rule for rounding holds everywhere."""
+def to_plain(value: Any) -> Any:
+    """Any of the contracts above as JSON types, by one rule: numbers to 6 digits, arrays as lists, paths as text.
+
+    Example:
+        >>> to_plain({"low": np.array([0.12345678])})
+        {'low': [0.123457]}
+    """
     if isinstance(value, Timeline | Window | Segment | Presence | Trace):
-        return {name: _plain(getattr(value, name)) for name in value.__dataclass_fields__}
+        return {name: to_plain(getattr(value, name)) for name in value.__dataclass_fields__}
     if isinstance(value, Person):
-        return {name: _plain(getattr(value, name)) for name in ("id", "times_s", "boxes", "prob")}
+        return {name: to_plain(getattr(value, name)) for name in ("id", "times_s", "boxes", "prob")}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return np.round(value.astype(float), 6).tolist()
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
+        return [to_plain(item) for item in value]
     if isinstance(value, np.floating | float):
         return round(float(value), 6)
     if isinstance(value, np.integer):

@@ -86,8 +86,9 @@ def analyze(
                     progress=lambda done_s, total_s, name=path.name, update=update: update(name, done_s, total_s),
                 )
             written = write_outputs(timeline, folder, media=None if no_media else path)
-            results.append(timeline.to_dict() | {"files": {kind: str(file) for kind, file in written.items()}})
-            if not as_json:
+            if as_json:
+                results.append(timeline.to_dict() | {"files": {kind: str(file) for kind, file in written.items()}})
+            else:
                 typer.echo(f"{path}: {_verdict(timeline)}\n  report: {written['html']}")
         except MerkitError as error:
             failed += 1

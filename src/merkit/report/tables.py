@@ -2,14 +2,14 @@
 
 import csv
 import io
-import re
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
 from merkit.report.files import write_atomic
-from merkit.schema import MODALITIES, Timeline
+from merkit.schema import MODALITIES, Timeline, to_plain
 
 __all__ = ["CSV_COLUMNS", "write_csv", "write_json"]
 
@@ -26,23 +26,38 @@ CSV_COLUMNS = (
     "contribution",
 )
 
-# A list that holds nothing but numbers, as json.dumps(indent=…) spreads it over lines. JSON strings hold no raw line
-# break, so text cannot match.
-_NUMBER_LIST = re.compile(r"\[\n\s+(-?\d[-+\d.eE]*(?:,\n\s+-?\d[-+\d.eE]*)*)\n\s*\]")
-_LINE_BREAK = re.compile(r"\n\s+")
-
 # A spreadsheet takes a cell that starts like this for a formula (OWASP, CSV injection). An id is a user's file name.
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_json(timeline: Timeline, path: str | Path) -> Path:
-    """Write the whole timeline as one JSON document, numbers of one vector on one line. Returns `path`.
+    """Write the whole timeline as one JSON document, one window, line or person per line. Returns `path`.
+
+    It is written as it is made: an hour's windows as Python lists would be a hundred megabytes.
 
     Raises:
         ValueError: a number is not finite; nothing is written then.
     """
-    text = _NUMBER_LIST.sub(lambda found: "[" + _LINE_BREAK.sub(" ", found[1]) + "]", timeline.to_json(indent=1))
-    return write_atomic(path, [text, "\n"])
+    return write_atomic(path, _json_lines(timeline))
+
+
+def _json_lines(timeline: Timeline) -> Iterator[str]:
+    opening = "{"
+    for name in timeline.__dataclass_fields__:
+        value = getattr(timeline, name)
+        yield f'{opening}\n "{name}": '
+        opening = ","
+        if isinstance(value, tuple) and value and not isinstance(value[0], str | float):
+            for i, item in enumerate(value):
+                yield f"{',' if i else '['}\n  {_json(item)}"
+            yield "\n ]"
+        else:
+            yield _json(value)
+    yield "\n}\n"
+
+
+def _json(value: object) -> str:
+    return json.dumps(to_plain(value), ensure_ascii=False, allow_nan=False)
 
 
 def write_csv(timeline: Timeline, path: str | Path) -> Path:
