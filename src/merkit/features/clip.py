@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from merkit.features import presence as reasons
 from merkit.features.extractor import Extractor
+from merkit.features.presence import presence_rows
 from merkit.features.utterances import Utterance, UtteranceCollector
 from merkit.media import AudioChunk, MediaInfo, Signal, VideoChunk, probe, read_clip, read_physiology, read_text
 from merkit.perception import FaceFollower, HubRecogniser, Recogniser, VoiceActivity
@@ -174,7 +176,15 @@ def extract_clip(
         tokens["physiology", None] = tools.physiology(signals)
     if progress:
         progress(duration_s, duration_s)
-    presence = _presence(clip, tools, run, info, cues, collector, tokens, signals, duration_s)
+    why = {
+        "face": reasons.no_video(info) or f"no face was found in {run.frames} frames",
+        "scene": reasons.no_video(info),
+        "speech": reasons.no_speech(info, collector.speech_s) or "every stretch of speech is shorter than 0.3 s",
+        "text": (reasons.no_speech(info, collector.speech_s) if cues is None else "the subtitle file has no lines")
+        or "no words were recognised",
+        "physiology": "no physiology table was given" if table is None else None,
+    }
+    presence = presence_rows(tokens, signals, tools.extractors, run.why, why, duration_s)
     return ClipFeatures(
         clip=clip,
         duration_s=duration_s,
@@ -265,55 +275,3 @@ def _speaker(utterance: Utterance, persons: tuple[Person, ...], seen: np.ndarray
     if len(who) == 1 and len(near) >= ONE_FACE_SHARE * expected:
         return persons[int(who[0])].id
     return None
-
-
-def _presence(
-    clip: Clip,
-    tools: Tools,
-    run: _Run,
-    info: MediaInfo | None,
-    cues: object,
-    collector: UtteranceCollector,
-    tokens: Mapping[tuple[Modality, Entity], TokenSequence],
-    signals: tuple[Signal, ...],
-    duration_s: float,
-) -> tuple[Presence, ...]:
-    """One row per modality: there or not, and why not."""
-    no_media = "no media file was given"
-    no_audio = no_media if info is None else None if info.audio else "the file has no audio stream"
-    no_video = no_media if info is None else None if info.video else "the file has no video stream"
-    no_speech = no_audio or ("no speech was found in the audio" if collector.speech_s == 0 else None)
-    why = {
-        "face": no_video or f"no face was found in {run.frames} frames",
-        "scene": no_video,
-        "speech": no_speech or "every stretch of speech is shorter than 0.3 s",
-        "text": (no_speech if cues is None else "the subtitle file has no lines") or "no words were recognised",
-        "physiology": None if clip.path_of("physiology") else "no physiology table was given",
-    }
-    rows = []
-    for modality in ("face", "speech", "text", "scene", "physiology"):
-        covered = [sequence for (m, _), sequence in tokens.items() if m == modality and len(sequence)]
-        if covered:
-            rows.append(Presence(modality, True, None, _coverage(covered, duration_s)))
-        elif modality == "physiology" and signals:
-            rows.append(Presence(modality, True, None, _coverage_of_signals(signals, duration_s)))
-        elif modality not in tools.extractors:
-            rows.append(Presence(modality, False, run.why.get(modality, "not asked for")))
-        else:
-            rows.append(Presence(modality, False, why[modality]))
-    return tuple(rows)
-
-
-def _coverage(sequences: list[TokenSequence], duration_s: float) -> float:
-    """Share of the clip that at least one token covers."""
-    start_s = np.concatenate([sequence.start_s for sequence in sequences])
-    end_s = np.concatenate([sequence.end_s for sequence in sequences])
-    order = np.argsort(start_s)
-    start_s, reach_s = start_s[order], np.maximum.accumulate(end_s[order])
-    gap_s = np.clip(start_s[1:] - reach_s[:-1], 0.0, None).sum()
-    return float(np.clip((reach_s[-1] - start_s[0] - gap_s) / max(duration_s, 1e-9), 0.0, 1.0))
-
-
-def _coverage_of_signals(signals: tuple[Signal, ...], duration_s: float) -> float:
-    longest_s = max(float(signal.times_s[-1] - signal.times_s[0]) for signal in signals)
-    return float(np.clip(longest_s / max(duration_s, 1e-9), 0.0, 1.0))
