@@ -37,6 +37,9 @@ def analyze(
         Path | None, typer.Option(help="srt, vtt or timed transcript; for one clip. Else CLIP.srt / CLIP.vtt is taken.")
     ] = None,
     physio: Annotated[Path | None, typer.Option(help="CSV of ECG, EDA, temperature, IBI; for one clip.")] = None,
+    asr: Annotated[
+        str | None, typer.Option(help="Hugging Face speech recogniser, folder or name; else Whisper tiny.en (English).")
+    ] = None,
     model: Annotated[str, typer.Option(help="The model; `first` ships with merkit.")] = "first",
     licence: Annotated[str, typer.Option(help="`any`, or `permissive`: only weights that allow any use.")] = "any",
     as_json: Annotated[bool, typer.Option("--json", help="Print the results as JSON on stdout.")] = False,
@@ -69,7 +72,7 @@ def analyze(
         raise ConfigError(f"--licence is `any` or `permissive`, not {licence!r}")
     if fetch:
         fetch_missing(wanted, licence, say=lambda line: typer.echo(line, err=True))
-    predictor = Predictor.load(model, modalities=wanted, licence=licence)
+    predictor = Predictor.load(model, modalities=wanted, licence=licence, asr=asr)
     results: list[dict[str, Any]] = []
     failed = 0
     folders = _folders(clips, out)

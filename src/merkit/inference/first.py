@@ -5,13 +5,15 @@ Which modality is judged by what, under which licence, is a table here; nothing 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from merkit.errors import ConfigError, WeightError
 from merkit.features import EXTRACTORS, Extractor, PhysiologyExtractor
 from merkit.features.clip import Tools
 from merkit.models import EmotionHead
-from merkit.perception import FaceFollower, Recogniser, VoiceActivity
+from merkit.networks import load_silero
+from merkit.perception import FaceDetector, FaceFollower, HubRecogniser, Recogniser, VoiceActivity, clip_likeness
 from merkit.schema import Modality
 from merkit.weights import CATALOGUE, fetch, is_cached, locate
 
@@ -29,7 +31,7 @@ _TOOLS: dict[Modality, tuple[str, ...]] = {
     "text": ("silero-vad", "whisper-tiny-en"),
 }
 # used where they are in the cache, done without where not
-OPTIONAL_WEIGHTS = ("face-api-recognition",)
+LIKENESS = "face-api-recognition"
 _NO_HEAD: dict[Modality, str] = {
     "scene": "this model has no head for scenes",
 }
@@ -49,16 +51,27 @@ class FirstModel:
     absent: Mapping[Modality, str]
     licence: str
 
-    def tools(self, modalities: Sequence[Modality]) -> Tools:
-        """The loaded detectors and extractors that these heads need."""
+    def tools(self, modalities: Sequence[Modality], asr: str | None = None) -> Tools:
+        """The loaded detectors and extractors that these heads need; networks are loaded once for all clips.
+
+        Args:
+            modalities: which are wanted.
+            asr: a Hugging Face speech recogniser, by folder or name; None for the catalogue's Whisper tiny.en.
+        """
         extractor = {modality: _extractor(head) for modality, head in self.heads.items()}
-        talk = "speech" in self.heads or "text" in self.heads
+        faces = voice = recogniser = None
+        if "face" in self.heads:
+            faces = partial(FaceFollower, detector=FaceDetector(), likeness=clip_likeness())
+        if "speech" in self.heads or "text" in self.heads:
+            voice = partial(VoiceActivity, load_silero())
+        if "text" in self.heads:
+            recogniser = HubRecogniser(asr) if asr else Recogniser()
         return Tools(
-            faces=FaceFollower if "face" in self.heads else None,
+            faces=faces,
             face=extractor.get("face"),
-            voice=VoiceActivity if talk else None,
+            voice=voice,
             speech=extractor.get("speech"),
-            recogniser=Recogniser() if "text" in self.heads else None,
+            recogniser=recogniser,
             text=extractor.get("text"),
             physiology=cast(Extractor, PhysiologyExtractor()) if "physiology" in modalities else None,
         )
@@ -121,7 +134,7 @@ def needed_weights(modalities: Sequence[str] = ("face", "speech", "text"), licen
 
 def fetch_missing(modalities: Sequence[str], licence: str, *, say: Callable[[str], object]) -> None:
     """Fetches what is not in the cache, telling `say` about each."""
-    for name in [*needed_weights(modalities, licence), *OPTIONAL_WEIGHTS]:
+    for name in [*needed_weights(modalities, licence), LIKENESS]:
         if not is_cached(name):
             say(f"fetching {name} ({CATALOGUE[name].source}) …")
             fetch(name)

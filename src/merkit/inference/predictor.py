@@ -8,10 +8,11 @@ from typing import Any
 from merkit import __version__
 from merkit.errors import ConfigError
 from merkit.features.clip import ClipFeatures, Progress, Tools, extract_clip
-from merkit.inference.first import FirstModel, load_first
+from merkit.inference.first import LIKENESS, FirstModel, load_first
 from merkit.inference.timeline import build_timeline
 from merkit.report.notice import NOTICE
 from merkit.schema import Clip, Modality, Timeline
+from merkit.weights import is_cached
 
 __all__ = ["Predictor", "analyze"]
 
@@ -48,6 +49,7 @@ class Predictor:
         *,
         modalities: Sequence[Modality] = ("face", "speech", "text", "physiology"),
         licence: str = "any",
+        asr: str | None = None,
     ) -> "Predictor":
         """Loads a model for the wanted modalities.
 
@@ -55,6 +57,8 @@ class Predictor:
             model: a name from `MODELS`.
             modalities: which to use; the others are reported as not asked for.
             licence: `any`, or `permissive`: only weights whose licence allows any use.
+            asr: a Hugging Face speech recogniser by folder or name (a name may reach the network); None for Whisper
+                tiny.en, which knows English only.
 
         Raises:
             ConfigError: no such model, or nothing left to judge with.
@@ -63,7 +67,7 @@ class Predictor:
         if model not in MODELS:
             raise ConfigError(f"no model {model!r}; there is: {', '.join(MODELS)}")
         first = MODELS[model](modalities, licence)
-        return cls(first, first.tools(modalities))
+        return cls(first, first.tools(modalities, asr))
 
     def features(self, clip: Clip, *, fps: float = 3.0, progress: Progress | None = None) -> ClipFeatures:
         """The clip's tokens, by the same call that training makes."""
@@ -101,7 +105,7 @@ class Predictor:
             clip=_facts(features),
             model=self.model.facts({row.modality for row in features.presence if row.present}),
             settings={"fps": fps, "window_s": window_s, "hop_s": hop_s, "merkit": __version__}
-            | {"extractors": dict(features.extractor_ids)},
+            | {"extractors": dict(features.extractor_ids), "persons_joined_across_shots": is_cached(LIKENESS)},
             notice=NOTICE,
         )
 

@@ -13,6 +13,7 @@ from merkit.networks.face_api import (
 from merkit.networks.mini_xception import MINI_XCEPTION_LABELS, MiniXception, load_mini_xception
 from merkit.networks.minilm import MiniLM, load_minilm
 from merkit.networks.mtcnn import MTCNNNets, ONet, PNet, RNet, load_mtcnn
+from merkit.networks.silero import SileroVAD, load_silero
 from merkit.networks.whisper import Whisper, load_whisper
 
 __all__ = [
@@ -27,6 +28,7 @@ __all__ = [
     "ONet",
     "PNet",
     "RNet",
+    "SileroVAD",
     "Whisper",
     "fast_dtype",
     "load_efficientnet_lite0",
@@ -35,6 +37,7 @@ __all__ = [
     "load_mini_xception",
     "load_minilm",
     "load_mtcnn",
+    "load_silero",
     "load_whisper",
     "prepare_faces",
 ]

@@ -3,6 +3,7 @@
 from merkit.perception.crops import FACE_MARGIN, FACE_SHIFT, PicturePyramid, crop_faces, face_squares
 from merkit.perception.detector import FaceDetector, Faces
 from merkit.perception.follower import FaceFollower, FollowedFaces, FollowedPersons
+from merkit.perception.likeness import clip_likeness
 from merkit.perception.persons import Likeness, name_persons
 from merkit.perception.recognition import HubRecogniser, Recogniser
 from merkit.perception.shots import ShotDetector
@@ -26,6 +27,7 @@ __all__ = [
     "SpeechSpan",
     "Track",
     "VoiceActivity",
+    "clip_likeness",
     "crop_faces",
     "face_squares",
     "name_persons",
