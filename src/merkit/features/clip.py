@@ -223,6 +223,9 @@ def _talk_tokens(
     made: dict[Modality, tuple[list[int], list[np.ndarray]]] = {
         "speech": ([i for i, _ in voiced], [speech for _, speech in voiced])
     }
+    voiced.clear()
+    for utterance in utterances:
+        utterance.speech = None  # the tokens below are the only copy that an hour of talk can afford
     if tools.text is not None:
         worded = [(i, u.text) for i, u in enumerate(utterances) if u.text and u.text.strip()]
         made["text"] = ([i for i, _ in worded], tools.text([text for _, text in worded]))
@@ -236,7 +239,7 @@ def _talk_tokens(
         step = np.concatenate([np.arange(n) for n in counts])
         share = np.repeat(counts, counts)
         tokens[modality, None] = TokenSequence(
-            np.concatenate(parts), start_s + length_s * step / share, start_s + length_s * (step + 1) / share
+            _joined(parts), start_s + length_s * step / share, start_s + length_s * (step + 1) / share
         )
         segment_of[modality] = owner
     return segment_of
@@ -255,7 +258,7 @@ def _people(
     found = follower.finish()
     if not run.tracks:
         return found.persons, found.shots_s, np.zeros((0, 2))
-    x, times_s, track = (np.concatenate(parts) for parts in (run.face_x, run.face_s, run.tracks))
+    x, times_s, track = (_joined(parts) for parts in (run.face_x, run.face_s, run.tracks))
     # tracks that were dropped as one-off false alarms belong to nobody
     index = {person.id: i for i, person in enumerate(found.persons)}
     owner = np.array([index.get(found.person_of.get(int(t), ""), -1) for t in track])
@@ -275,3 +278,15 @@ def _speaker(utterance: Utterance, persons: tuple[Person, ...], seen: np.ndarray
     if len(who) == 1 and len(near) >= ONE_FACE_SHARE * expected:
         return persons[int(who[0])].id
     return None
+
+
+def _joined(parts: list[np.ndarray]) -> np.ndarray:
+    """The parts as one array; each is let go as soon as it is copied, so that both never stand in memory whole."""
+    out = np.empty((sum(map(len, parts)), *parts[0].shape[1:]), parts[0].dtype)
+    at = 0
+    parts.reverse()
+    while parts:
+        part = parts.pop()
+        out[at : at + len(part)] = part
+        at += len(part)
+    return out
