@@ -22,8 +22,9 @@ from merkit.models.pooled import PooledClassifier, pad
 
 __all__ = ["EmotionHead", "HeadOutput"]
 
-# Inputs judged together: tokens times width, padding counted. 4 million numbers are 16 MB.
-_BATCH_NUMBERS = 4_000_000
+# Inputs judged together: tokens times width, padding counted. Half a million numbers are 2 MB, and so stay the copies that
+# standardising and pooling make of them.
+_BATCH_NUMBERS = 500_000
 
 
 @dataclass(frozen=True, slots=True, eq=False)
