@@ -27,7 +27,7 @@ STAGES = {
     "faces: expression network": [("features/face.py", "__call__")],
     "voice activity": [("voice.py", "feed"), ("voice.py", "finish")],
     "transcription": [("recognition.py", "transcribe")],
-    "voice statistics": [("speech.py", "__call__")],
+    "voice statistics": [("features/speech.py", "_one")],
     "words": [("text.py", "__call__")],
     "heads and pooling": [("inference/timeline.py", "build_timeline")],
     "JSON, CSV, report": [("tables.py", "write_json"), ("tables.py", "write_csv"), ("html.py", "write_html")],

@@ -66,6 +66,9 @@ def write_card(facts: dict[str, Any], *, about: str, not_evaluated: str) -> None
     ]
     floor = facts["floor"]
     clips = _on_clips(facts["on_clips"]) if "on_clips" in facts else ""
+    members = f"{facts['members']} last layers refitted on bootstrap resamples of the training data"
+    if facts.get("members_alike"):
+        members = "none of its own: nothing was trained here, so every member is the network itself"
     use = "no: non-commercial use only" if facts["non_commercial"] else "yes, as the licence states"
     text = f"""# Head `{facts["name"]}` ({facts["modality"]}), version {facts["version"]}
 
@@ -78,7 +81,7 @@ def write_card(facts: dict[str, Any], *, about: str, not_evaluated: str) -> None
 | extractor | `{facts["extractor"]["id"]}` |
 | native classes | {", ".join(facts["classes"])} |
 | temperature | {facts["temperature"]:.3f}, fitted on the valid part; the figures below use cross-fitted ones |
-| members | {facts["members"]} last layers refitted on bootstrap resamples of the training data |
+| members | {members} |
 | size | {facts["bytes"] / 1e6:.2f} MB, sha256 `{facts["sha256"][:16]}…` |
 | licence | {facts["licence"]} |
 | commercial use | {use} |

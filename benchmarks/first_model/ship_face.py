@@ -73,6 +73,7 @@ def ship_face(average: "Trained") -> None:
         "data": "none of ours: the network's own seven outputs; one temperature was fitted on FER2013 PublicTest",
         "classes": list(FACE_API_LABELS),
         "to_label": [EKMAN7.labels[EKMAN7.index(word)] for word in FACE_API_LABELS],
+        "members_alike": True,
     }
     about = (
         "The expression network of face-api as its author published it, with a temperature. It is what `--licence permissive` "

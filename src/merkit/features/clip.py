@@ -24,6 +24,8 @@ Entity = str | None
 Progress = Callable[[float, float | None], None]
 # Who speaks is said only where one face, and no other, is seen in this share of an utterance's sampled frames.
 ONE_FACE_SHARE = 0.8
+# Lines of text whose tokens are made at once.
+_LINES = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,28 +220,32 @@ def _talk_tokens(
     utterances: list[Utterance], tools: Tools, tokens: dict[tuple[Modality, Entity], TokenSequence]
 ) -> dict[Modality, np.ndarray]:
     """Text and speech tokens of all utterances, in order, spread evenly over each utterance's time."""
-    segment_of: dict[Modality, np.ndarray] = {}
     voiced = [(i, u.speech) for i, u in enumerate(utterances) if u.speech is not None and len(u.speech)]
-    made: dict[Modality, tuple[list[int], list[np.ndarray]]] = {
-        "speech": ([i for i, _ in voiced], [speech for _, speech in voiced])
+    made: dict[Modality, tuple[list[int], list[int], list[np.ndarray]]] = {
+        "speech": ([i for i, _ in voiced], [len(x) for _, x in voiced], [x for _, x in voiced])
     }
     voiced.clear()
     for utterance in utterances:
         utterance.speech = None  # the tokens below are the only copy that an hour of talk can afford
     if tools.text is not None:
-        worded = [(i, u.text) for i, u in enumerate(utterances) if u.text and u.text.strip()]
-        made["text"] = ([i for i, _ in worded], tools.text([text for _, text in worded]))
-    for modality, (index, parts) in made.items():
-        if not parts:
+        lines = [(i, u.text) for i, u in enumerate(utterances) if u.text and u.text.strip()]
+        counts, blocks = [], []
+        for first in range(0, len(lines), _LINES):
+            parts = tools.text([text for _, text in lines[first : first + _LINES]])
+            counts += [len(part) for part in parts]
+            blocks.append(np.concatenate(parts))
+        made["text"] = ([i for i, _ in lines], counts, blocks)
+    segment_of: dict[Modality, np.ndarray] = {}
+    for modality, (index, lengths, blocks) in made.items():
+        if not index:
             continue
-        counts = np.array([len(part) for part in parts])
-        owner = np.repeat(index, counts)
-        start_s = np.array([utterances[i].start_s for i in index]).repeat(counts)
-        length_s = np.array([utterances[i].end_s - utterances[i].start_s for i in index]).repeat(counts)
-        step = np.concatenate([np.arange(n) for n in counts])
-        share = np.repeat(counts, counts)
+        owner = np.repeat(index, lengths)
+        start_s = np.array([u.start_s for u in utterances])[owner]
+        length_s = np.array([u.end_s for u in utterances])[owner] - start_s
+        step = np.concatenate([np.arange(n) for n in lengths])
+        share = np.repeat(lengths, lengths)
         tokens[modality, None] = TokenSequence(
-            _joined(parts), start_s + length_s * step / share, start_s + length_s * (step + 1) / share
+            _joined(blocks), start_s + length_s * step / share, start_s + length_s * (step + 1) / share
         )
         segment_of[modality] = owner
     return segment_of
