@@ -212,7 +212,7 @@ def test_a_decoder_that_dies_is_an_error_with_file_and_reason(tmp_path, monkeypa
     def doomed(argv, **options):
         return real([sys.executable, "-c", "import os; os.kill(os.getpid(), 11)"], **options)
 
-    monkeypatch.setattr("merkit.media.reader.subprocess.Popen", doomed)
+    monkeypatch.setattr("merkit.media.child.subprocess.Popen", doomed)
     with pytest.raises(MediaError, match=r"a\.mp4.*crashed \(signal 11\)"):
         list(read_clip(path))
 
@@ -221,7 +221,7 @@ def test_a_decoder_that_hangs_is_given_up(tmp_path, monkeypatch) -> None:
     path = write_clip(tmp_path / "a.mp4")
     real = subprocess.Popen
     monkeypatch.setattr(
-        "merkit.media.reader.subprocess.Popen",
+        "merkit.media.child.subprocess.Popen",
         lambda argv, **options: real([sys.executable, "-c", "import time; time.sleep(60)"], **options),
     )
     begun = time.monotonic()
@@ -235,7 +235,7 @@ def test_a_message_that_promises_too_much_is_refused_before_memory_is_taken(tmp_
     real = subprocess.Popen
     lie = 'print(\'{"kind": "video", "shape": [99999, 99999, 99999, 3], "times_s": []}\')'
     monkeypatch.setattr(
-        "merkit.media.reader.subprocess.Popen", lambda argv, **options: real([sys.executable, "-c", lie], **options)
+        "merkit.media.child.subprocess.Popen", lambda argv, **options: real([sys.executable, "-c", lie], **options)
     )
     with pytest.raises(MediaError, match="mid-message"):
         list(read_clip(path))

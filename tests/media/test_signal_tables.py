@@ -64,3 +64,18 @@ def test_errors_name_the_line(tmp_path, text, where, reason) -> None:
 def test_size_is_checked_before_reading(tmp_path) -> None:
     with pytest.raises(LimitError):
         read_physiology(write(tmp_path / "a.csv", "time_s,eda\n0,1\n"), limits=Limits(max_table_bytes=3))
+
+
+def test_a_calendar_clock_begins_at_zero(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text("timestamp,eda_uS\n1600000000.00,1\n1600000000.25,2\n1600000000.50,3\n")
+    (eda,) = read_physiology(path)
+    np.testing.assert_allclose(eda.times_s, [0.0, 0.25, 0.5])
+    assert eda.rate_hz == pytest.approx(4.0)
+
+
+def test_a_quote_that_never_closes_is_explained(tmp_path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('time_s,eda\n0,"' + "1" * 200_000)
+    with pytest.raises(MediaError, match=r"a\.csv, line \d"):
+        read_physiology(path)

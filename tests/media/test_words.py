@@ -90,3 +90,32 @@ def test_srt_round_trip(tmp_path_factory, rows) -> None:
     path = write(tmp_path_factory.mktemp("srt") / "a.srt", text)
     found = [(round(c.start_s * 1000), round((c.end_s - c.start_s) * 1000), c.text) for c in read_text(path)]
     assert sorted(found) == sorted((a, n, " ".join(words.split(" ")).strip()) for a, n, words in rows)
+
+
+def test_turns_broken_over_lines_and_two_voices_in_one_cue_keep_their_speakers_apart(tmp_path) -> None:
+    dashes = write(tmp_path / "a.srt", "1\n00:00:01,000 --> 00:00:03,000\n- Hello\nthere\n- Hi\n")
+    assert [c.text for c in read_text(dashes)] == ["Hello there", "Hi"]
+    voices = write(tmp_path / "a.vtt", "WEBVTT\n\n00:01.000 --> 00:03.000\n<v Ann>Hello</v>\n<v Bob>Hi all</v>\n")
+    ann, bob = read_text(voices)
+    assert (ann.speaker, ann.text, bob.speaker, bob.text) == ("Ann", "Hello", "Bob", "Hi all")
+    assert (ann.start_s, bob.end_s) == (1.0, 3.0)
+    assert ann.end_s == bob.start_s == pytest.approx(1 + 2 * 5 / 11)
+
+
+@pytest.mark.parametrize(("said", "text"), [("We are #1 in C#", "We are #1 in C#"), ("# la la #", "la la")])
+def test_a_hash_is_music_only_around_a_line(tmp_path, said: str, text: str) -> None:
+    assert read_text(write(tmp_path / "a.srt", f"1\n00:00:01,000 --> 00:00:03,000\n{said}\n"))[0].text == text
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("a.srt", "1\nnan --> inf\nhello\n"),
+        ("a.srt", "1\n-5 --> 1e300\nhello\n"),
+        ("a.csv", 'start_s,end_s,text\n0,1,"' + "x" * 200_000),
+        ("a.csv", "start_s,end_s,text\n0,1,a\rb\n1,2,c\n"),
+    ],
+)
+def test_times_that_are_none_and_broken_tables_are_explained(tmp_path, name: str, text: str) -> None:
+    with pytest.raises(MediaError, match=rf"{name}, line \d"):
+        read_text(write(tmp_path / name, text))

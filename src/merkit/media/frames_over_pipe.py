@@ -1,20 +1,24 @@
 """The wire between the decoding child and its parent: one line of JSON, then raw bytes. No pickle, sizes checked."""
 
 import json
+from dataclasses import asdict
+from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
 
 from merkit.errors import LimitError, MediaError
 from merkit.media.chunks import AudioChunk, StreamReport, VideoChunk
+from merkit.media.header import AudioInfo, MediaInfo, VideoInfo
 
 __all__ = ["read_message", "write_message"]
 
-_MAX_HEADER = 64 * 1024
+# A header holds the times of its frames (about 20 bytes each): room for every frame of the largest chunk of small frames.
+_MAX_HEADER = 2**20
 _MAX_PAYLOAD = 4 * 2**30
 
 
-def write_message(pipe: IO[bytes], message: VideoChunk | AudioChunk | StreamReport | Exception) -> None:
+def write_message(pipe: IO[bytes], message: VideoChunk | AudioChunk | StreamReport | MediaInfo | Exception) -> None:
     """Sends one message."""
     payload: np.ndarray | None = None
     if isinstance(message, VideoChunk):
@@ -30,6 +34,8 @@ def write_message(pipe: IO[bytes], message: VideoChunk | AudioChunk | StreamRepo
             "samples": message.samples,
             "warnings": [line[:500] for line in message.warnings],
         }
+    elif isinstance(message, MediaInfo):
+        header = {"kind": "info", **asdict(message), "path": None}
     elif isinstance(message, MediaError):
         header = {
             "kind": "limit" if isinstance(message, LimitError) else "error",
@@ -50,7 +56,9 @@ def write_message(pipe: IO[bytes], message: VideoChunk | AudioChunk | StreamRepo
     pipe.flush()
 
 
-def read_message(pipe: IO[bytes], path: str) -> VideoChunk | AudioChunk | StreamReport | MediaError | None:
+def read_message(
+    pipe: IO[bytes], path: str | Path
+) -> VideoChunk | AudioChunk | StreamReport | MediaInfo | MediaError | None:
     """The next message, an error as a value; None where the pipe ended.
 
     Raises:
@@ -63,12 +71,25 @@ def read_message(pipe: IO[bytes], path: str) -> VideoChunk | AudioChunk | Stream
         header: dict[str, Any] = json.loads(line)
         kind = header["kind"]
         if kind == "video":
-            frames = _payload(pipe, header["shape"], np.dtype(np.uint8))
-            return VideoChunk(frames, np.array(header["times_s"], np.float64))
+            times_s = np.array(header["times_s"], np.float64)
+            n, height, width, channels = header["shape"]
+            if channels != 3 or not n or times_s.shape != (n,):
+                raise ValueError(f"a picture chunk of shape {header['shape']} with {times_s.size} times")
+            return VideoChunk(_payload(pipe, [n, height, width, channels], np.dtype(np.uint8)), times_s)
         if kind == "audio":
             return AudioChunk(_payload(pipe, header["shape"], np.dtype(np.float32)), float(header["start_s"]))
         if kind == "report":
             return StreamReport(header["frames"], header["samples"], tuple(header["warnings"]))
+        if kind == "info":
+            video, audio = header["video"], header["audio"]
+            return MediaInfo(
+                Path(path),
+                str(header["container"]),
+                float(header["duration_s"]),
+                int(header["size_bytes"]),
+                None if video is None else VideoInfo(**video),
+                None if audio is None else AudioInfo(**audio),
+            )
         make = LimitError if kind == "limit" else MediaError
         return make(header["reason"], path=path, time_s=header["time_s"], field=header["field"])
     except (ValueError, KeyError, TypeError, EOFError) as error:

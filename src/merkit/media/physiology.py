@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ SIGNALS: dict[str, tuple[tuple[str, ...], str]] = {
     "resp": (("resp", "respiration", "rsp"), "a.u."),
 }
 _FACTORS = {"ms": 1e-3, "s": 1.0, "v": 1e3, "mv": 1.0, "uv": 1e-3, "us": 1.0, "ns": 1e-3, "c": 1.0, "celsius": 1.0}
+# Seconds above this are a calendar clock (it passed 1e8 in 1973), as wearables write it; no clip lasts three years.
+_CALENDAR_S = 1e8
 _TIME_NAMES = ("time_s", "time", "t", "timestamp", "seconds", "time_ms")
 
 
@@ -52,7 +55,8 @@ def read_physiology(path: str | Path, *, rate_hz: float | None = None, limits: L
     `rate_hz`; and single-signal Empatica files (`EDA.csv`, `TEMP.csv`, `BVP.csv`: start time, rate, values; `IBI.csv`:
     start time, then `seconds, interval` pairs), told by the file's name. Columns are named as in `SIGNALS`, with the
     unit behind an underscore or in brackets where it differs: `eda_uS`, `ibi_ms`, `ecg (mV)`. Empty cells and cells
-    that are not finite are left out of their signal.
+    that are not finite are left out of their signal. A time column in calendar seconds (Unix time) begins at 0, as an
+    Empatica file does: the recording is taken to begin with the clip.
 
     Args:
         path: the table.
@@ -90,6 +94,8 @@ def read_physiology(path: str | Path, *, rate_hz: float | None = None, limits: L
     bad = ~np.isfinite(times_s)
     if bad.any():
         raise MediaError("the time is missing", path=path, field=f"line {int(bad.argmax()) + 2}")
+    if times_s[0] > _CALENDAR_S:
+        times_s = times_s - times_s[0]
     back = np.flatnonzero(np.diff(times_s) <= 0)
     if len(back):
         raise MediaError(
@@ -122,7 +128,7 @@ def _columns(path: Path, text: str, separator: str, width: int) -> np.ndarray:
         except ValueError:
             pass  # a ragged row: read it slowly below, to say which line it is
     rows = []
-    for line, row in enumerate(csv.reader(io.StringIO(body), delimiter=separator), 2):
+    for line, row in _lines(path, body, separator):
         if not row:
             continue
         if len(row) != width:
@@ -131,6 +137,15 @@ def _columns(path: Path, text: str, separator: str, width: int) -> np.ndarray:
     if not rows:
         raise MediaError("the table has a header and no rows", path=path)
     return np.array(rows, np.float64)
+
+
+def _lines(path: Path, body: str, separator: str) -> Iterator[tuple[int, list[str]]]:
+    reader = csv.reader(io.StringIO(body, newline=""), delimiter=separator)
+    try:
+        for row in reader:
+            yield reader.line_num + 1, row
+    except csv.Error as error:  # such as a quote that never closes over a very large field
+        raise MediaError(str(error), path=path, field=f"line {reader.line_num + 1}") from None
 
 
 def _empatica(path: Path, text: str, separator: str) -> Signal:

@@ -1,5 +1,6 @@
 """Streaming conversions: decoded frames to sampled pictures, decoded sound to 16 kHz mono without seams."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,8 +8,8 @@ import numpy as np
 import soxr
 
 from merkit.media.chunks import SAMPLE_RATE, AudioChunk, VideoChunk
+from merkit.media.header import check_picture, check_sound
 from merkit.media.limits import Limits
-from merkit.media.probe import check_picture, check_sound
 
 __all__ = ["PictureSampler", "SoundResampler"]
 
@@ -86,39 +87,38 @@ class SoundResampler:
         self.samples = 0
         self.gaps: list[tuple[float, float]] = []
 
-    def add(self, frame: Any, time_s: float | None) -> AudioChunk | None:
-        """Takes a decoded frame and the time of its first sample in seconds."""
+    def add(self, frame: Any, time_s: float) -> Iterator[AudioChunk]:
+        """Takes a decoded frame and the time of its first sample in seconds; yields the pieces that are full."""
         rate = frame.sample_rate
         check_sound(frame.layout.nb_channels, rate, self._path, self._limits)
         mono = _mono(frame)
         if self._start_s is None:
-            self._start_s = time_s if time_s is not None else 0.0
-            self._expected_s = self._start_s
+            self._start_s = self._expected_s = time_s
         if rate != self._rate:
             self._close_filter()
             self._rate = rate
             self._filter = soxr.ResampleStream(rate, SAMPLE_RATE, 1, dtype="float32") if rate != SAMPLE_RATE else None
-        if time_s is not None:
-            hole_s = time_s - self._expected_s
-            if hole_s > GAP_S and time_s <= self._limits.max_duration_s:
-                self.gaps.append((self._expected_s, time_s))
-                # a hole may be hours long: silence goes in by the second
-                silence = round(hole_s * rate)
-                while silence > 0:
-                    piece = min(silence, rate)
-                    self._push(np.zeros(piece, np.float32))
-                    silence -= piece
-                self._expected_s = time_s
-            elif hole_s < -GAP_S:
-                mono = mono[min(len(mono), round(-hole_s * rate)) :]  # this stretch of time was delivered already
+        hole_s = time_s - self._expected_s
+        if hole_s > GAP_S:
+            self.gaps.append((self._expected_s, time_s))
+            # a hole may be hours long: silence goes in, and on, by the second
+            silence = round(hole_s * rate)
+            while silence > 0:
+                piece = min(silence, rate)
+                self._push(np.zeros(piece, np.float32))
+                silence -= piece
+                yield from self._take(PIECE_S)
+            self._expected_s = time_s
+        elif hole_s < -GAP_S:
+            mono = mono[min(len(mono), round(-hole_s * rate)) :]  # this stretch of time was delivered already
         self._expected_s += len(mono) / rate
         self._push(mono)
-        return self._take(PIECE_S)
+        yield from self._take(PIECE_S)
 
-    def flush(self) -> AudioChunk | None:
+    def flush(self) -> Iterator[AudioChunk]:
         """What the filter still holds, if anything."""
         self._close_filter()
-        return self._take(0.0)
+        yield from self._take(0.0)
 
     def _push(self, mono: np.ndarray) -> None:
         if self._filter is not None:
@@ -133,16 +133,16 @@ class SoundResampler:
             self._filter = None
             self._push(rest)
 
-    def _take(self, least_s: float) -> AudioChunk | None:
+    def _take(self, least_s: float) -> Iterator[AudioChunk]:
         if not self._waiting or self._waiting < least_s * SAMPLE_RATE:
-            return None
+            return
         samples = np.concatenate(self._out) if len(self._out) > 1 else self._out[0]
         self._out, self._waiting = [], 0
         # the clock is counted in samples, so that pieces join without a rounding error
         start_s = (self._start_s or 0.0) + self._given / SAMPLE_RATE
         self._given += len(samples)
         self.samples = self._given
-        return AudioChunk(np.ascontiguousarray(samples, np.float32), start_s)
+        yield AudioChunk(np.ascontiguousarray(samples, np.float32), start_s)
 
 
 def _mono(frame: Any) -> np.ndarray:

@@ -3,6 +3,7 @@
 import csv
 import html
 import io
+import math
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -16,8 +17,10 @@ __all__ = ["Cue", "parse_srt", "parse_transcript", "parse_vtt", "read_text"]
 _TIME = re.compile(r"(?:(\d+):)?(\d{1,2}):(\d{2})(?:[.,](\d{1,3}))?")
 _ARROW = re.compile(r"^\s*(\S+)\s+-->\s+(\S+)")
 _TAG = re.compile(r"<[^>]*>|\{\\[^}]*\}")
-_MUSIC = re.compile(r"[♪♫#]+")
+# `#` is a music sign only around a line: "# la la #"; "We are #1" keeps its own
+_MUSIC = re.compile(r"[♪♫]+|^\s*#+(?=\s|$)|(?<=\s)#+\s*$")
 _VOICE = re.compile(r"<v(?:\.[^ >]*)?\s+([^>]+)>")
+_DASHES = ("-", "–", "—")
 _BRACKETED = re.compile(r"^\s*\[([\d:.,]+)\s*(?:-\s*([\d:.,]+))?\]\s*(.*)$")
 
 
@@ -83,6 +86,8 @@ def parse_srt(text: str) -> Iterator[Cue]:
 def parse_vtt(text: str) -> Iterator[Cue]:
     r"""WebVTT: voice tags name speakers; NOTE, STYLE and REGION blocks are passed over.
 
+    Several voices in one cue share its time by the length of their words.
+
     Example:
         >>> next(parse_vtt("WEBVTT\n\n00:01.000 --> 00:02.500 align:start\n<v Ann>Good &amp; well"))
         Cue(start_s=1.0, end_s=2.5, text='Good & well', speaker='Ann')
@@ -90,9 +95,15 @@ def parse_vtt(text: str) -> Iterator[Cue]:
     if not text.lstrip("\ufeff").startswith("WEBVTT"):
         raise _LineError(1, "a WebVTT file begins with WEBVTT")
     for number, start_s, end_s, lines in _blocks(text):
-        voice = _VOICE.search("\n".join(lines))
-        for cue in _cue(number, start_s, end_s, lines):
-            yield replace(cue, text=html.unescape(cue.text), speaker=voice.group(1).strip() if voice else None)
+        before, *voices = _VOICE.split("\n".join(lines))
+        turns = list(zip(voices[::2], voices[1::2], strict=True))
+        said = [words for _, words in turns]
+        if len(turns) < 2 or before.strip():
+            said, turns = ["\n".join(lines)], turns[:1] or [(None, "")]
+        stretches = _shared(start_s, end_s, [_TAG.sub("", words).strip() for words in said])
+        for (voice, _), words, (from_s, to_s) in zip(turns, said, stretches, strict=True):
+            for cue in _cue(number, from_s, to_s, words.split("\n")):
+                yield replace(cue, text=html.unescape(cue.text), speaker=voice.strip() if voice else None)
 
 
 def parse_transcript(text: str) -> Iterator[Cue]:
@@ -161,26 +172,37 @@ def _cue(number: int, start_s: float, end_s: float, lines: list[str]) -> Iterato
     clean = [line for line in clean if line]
     if end_s == start_s or not clean:
         return
-    if len(clean) > 1 and all(line.startswith(("-", "–", "—")) for line in clean):
-        turns = [line.lstrip("-–— ") for line in clean]
-        total = sum(map(len, turns)) or 1
-        at_s = start_s
-        for turn in turns:
-            until_s = at_s + (end_s - start_s) * len(turn) / total
-            if turn:
-                yield Cue(at_s, until_s, turn)
-            at_s = until_s
+    if clean[0].startswith(_DASHES) and sum(line.startswith(_DASHES) for line in clean) > 1:
+        turns: list[str] = []
+        for line in clean:
+            if line.startswith(_DASHES):
+                turns.append(line.lstrip("-–— "))
+            else:
+                turns[-1] = f"{turns[-1]} {line}"  # a turn that was broken into two lines
+        for turn, (from_s, to_s) in zip(turns, _shared(start_s, end_s, turns), strict=True):
+            if turn and to_s > from_s:
+                yield Cue(from_s, to_s, turn)
         return
     yield Cue(start_s, end_s, " ".join(clean))
 
 
+def _shared(start_s: float, end_s: float, turns: list[str]) -> Iterator[tuple[float, float]]:
+    """The stretch of every turn when they share `start_s` to `end_s` by the length of their words."""
+    total = sum(map(len, turns)) or 1
+    done = 0
+    for turn in turns:
+        from_s = start_s + (end_s - start_s) * done / total
+        done += len(turn)
+        yield from_s, end_s if done == total else start_s + (end_s - start_s) * done / total
+
+
 def _table(text: str, separator: str) -> Iterator[Cue]:
-    rows = csv.DictReader(io.StringIO(text), delimiter=separator)
+    rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     names = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
     missing = [name for name in ("start_s", "end_s", "text") if name not in names]
     if missing:
         raise _LineError(1, f"the table lacks the column(s) {', '.join(missing)}")
-    for row in rows:
+    for row in _rows(rows):
         try:
             start_s, end_s = float(row[names["start_s"]]), float(row[names["end_s"]])
         except (TypeError, ValueError):
@@ -193,15 +215,25 @@ def _table(text: str, separator: str) -> Iterator[Cue]:
             yield Cue(start_s, end_s, words, speaker)
 
 
+def _rows(rows: csv.DictReader) -> Iterator[dict[str, str]]:
+    try:
+        yield from rows
+    except csv.Error as error:  # such as a quote that never closes over a very large field
+        raise _LineError(rows.line_num, str(error)) from None
+
+
 def _seconds(word: str, line: int) -> float:
     match = _TIME.fullmatch(word)
     if match is None:
         try:
-            return float(word.replace(",", "."))
+            seconds = float(word.replace(",", "."))
         except ValueError:
-            raise _LineError(line, f"{word!r} is not a time") from None
-    hours, minutes, seconds, part = match.groups()
-    return int(hours or 0) * 3600 + int(minutes) * 60 + int(seconds) + (int(part.ljust(3, "0")) / 1000 if part else 0.0)
+            seconds = math.nan
+        if not 0 <= seconds < 1e7:  # NaN too
+            raise _LineError(line, f"{word!r} is not a time")
+        return seconds
+    hours, minutes, whole, part = match.groups()
+    return int(hours or 0) * 3600 + int(minutes) * 60 + int(whole) + (int(part.ljust(3, "0")) / 1000 if part else 0.0)
 
 
 def _decoded(data: bytes, path: Path) -> str:

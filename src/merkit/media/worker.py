@@ -30,13 +30,18 @@ def main() -> None:
     from merkit.errors import MediaError
     from merkit.media.decode import decode
     from merkit.media.frames_over_pipe import write_message
+    from merkit.media.header import read_header
     from merkit.media.limits import Limits
 
     av.logging.set_level(av.logging.PANIC)
     order = json.loads(sys.argv[1])
     limits = Limits(**order.pop("limits"))
+    path, task = Path(order.pop("path")), order.pop("do")
     try:
-        for chunk in decode(Path(order.pop("path")), limits=limits, **order):
+        if task == "probe":
+            write_message(pipe, read_header(path, limits))
+            return
+        for chunk in decode(path, limits=limits, **order):
             write_message(pipe, chunk)
     except MediaError as error:
         write_message(pipe, error)
