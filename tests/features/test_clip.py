@@ -179,6 +179,11 @@ def test_words_alone_and_signals_alone_are_clips(tmp_path) -> None:
     assert len(signals.tokens["physiology", None])
 
 
+def test_the_picture_of_a_turned_clip_is_upright(tmp_path) -> None:
+    path = write_clip(tmp_path / "phone.mp4", size=(64, 48), rotation=90)
+    assert extract_clip(Clip.from_files(path), tools()).picture == (48, 64)
+
+
 def test_broken_media_is_an_error_and_not_an_absence(tmp_path) -> None:
     (tmp_path / "a.mp4").write_bytes(b"not a clip")
     with pytest.raises(MediaError, match=r"a\.mp4"):

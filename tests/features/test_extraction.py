@@ -51,6 +51,7 @@ class Reader:
             clip=clip,
             duration_s=len(x) / 10.0,
             info=None,
+            picture=None,
             tokens={("text", None): tokens, ("face", "person_1"): tokens} if text != "nothing" else {},
             segment_of={"text": np.arange(len(x)) // 2},
             persons=(nobody,),

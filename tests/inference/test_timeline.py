@@ -36,6 +36,7 @@ def features(**changes) -> ClipFeatures:
         "clip": Clip.from_files("talk.mp4"),
         "duration_s": 6.0,
         "info": None,
+        "picture": None,
         "tokens": {
             ("face", "person_1"): TokenSequence(np.full((12, 1), JOY, np.float32), times_s, times_s + 1 / 3),
             ("text", None): TokenSequence(

@@ -73,6 +73,7 @@ class ClipFeatures:
         clip: what was asked.
         duration_s: seconds; of the media where there is one, else of what the text or physiology covers.
         info: the media file's header; None for clips without media.
+        picture: width and height in pixels, upright; None where no picture was decoded.
         tokens: (modality, entity) -> tokens. Entity is None for the clip, a person's id for faces.
         segment_of: modality -> `(T,)` index into `segments` for every clip-level token of speech and text.
         persons: anonymous persons by first appearance.
@@ -87,6 +88,7 @@ class ClipFeatures:
     clip: Clip
     duration_s: float
     info: MediaInfo | None
+    picture: tuple[int, int] | None
     tokens: Mapping[tuple[Modality, Entity], TokenSequence]
     segment_of: Mapping[Modality, np.ndarray]
     persons: tuple[Person, ...]
@@ -108,6 +110,7 @@ class _Run:
     scene_x: list[np.ndarray] = field(default_factory=list)
     scene_s: list[np.ndarray] = field(default_factory=list)
     frames: int = 0
+    picture: tuple[int, int] | None = None
     warnings: list[str] = field(default_factory=list)
     why: dict[Modality, str] = field(default_factory=dict)
 
@@ -191,6 +194,7 @@ def extract_clip(
         clip=clip,
         duration_s=duration_s,
         info=info,
+        picture=run.picture,
         tokens=tokens,
         segment_of=segment_of,
         persons=persons,
@@ -205,6 +209,7 @@ def extract_clip(
 
 def _see(chunk: VideoChunk, follower: FaceFollower | None, tools: Tools, run: _Run) -> None:
     run.frames += len(chunk.times_s)
+    run.picture = (chunk.frames.shape[2], chunk.frames.shape[1])
     if tools.scene is not None:
         run.scene_x.append(tools.scene(chunk.frames))
         run.scene_s.append(chunk.times_s)

@@ -165,8 +165,9 @@ def _facts(features: ClipFeatures) -> dict[str, Any]:
         "sha256": _sha256(path),
         "kind": "video" if video else "audio" if info else "text",
         "duration_s": features.duration_s,
-        "width": video.width if video else None,
-        "height": video.height if video else None,
+        # as decoded, upright: the header states a turned clip as it is coded
+        "width": features.picture[0] if features.picture else video.width if video else None,
+        "height": features.picture[1] if features.picture else video.height if video else None,
         "fps": video.fps if video else None,
     }
 
