@@ -25,7 +25,7 @@ Progress = Callable[[float, float | None], None]
 # Who speaks is said only where one face, and no other, is seen in this share of an utterance's sampled frames.
 ONE_FACE_SHARE = 0.8
 # Lines of text whose tokens are made at once.
-_LINES = 256
+_LINES = 128
 
 
 @dataclass(frozen=True, slots=True)

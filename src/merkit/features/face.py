@@ -1,5 +1,6 @@
 """Face tokens: one vector per crop."""
 
+from collections.abc import Callable
 from functools import cached_property
 from importlib.resources import files
 
@@ -45,11 +46,11 @@ class FaceNetExtractor:
     @torch.inference_mode()
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """One token per crop, in order."""
-        out = np.zeros((len(inputs), self.width), np.float32)
-        for first in range(0, len(inputs), _BATCH):
-            x = grey48(inputs[first : first + _BATCH]).contiguous(memory_format=torch.channels_last)
-            out[first : first + _BATCH] = ((self._net(x) + self._net(x.flip(3))) / 2).numpy()
-        return out
+        return by_batch(inputs, self.width, self._both_sides)
+
+    def _both_sides(self, crops: np.ndarray) -> torch.Tensor:
+        x = grey48(crops).contiguous(memory_format=torch.channels_last)
+        return (self._net(x) + self._net(x.flip(3))) / 2
 
 
 class FaceApiExtractor:
@@ -79,7 +80,12 @@ class FaceApiExtractor:
     @torch.inference_mode()
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """One token per crop, in order."""
-        parts = [self._net(prepare_faces(inputs[i : i + _BATCH])) for i in range(0, len(inputs), _BATCH)]
-        if not parts:
-            return np.zeros((0, self.width), np.float32)
-        return torch.cat([part[1] if isinstance(part, tuple) else part for part in parts]).numpy()
+        return by_batch(inputs, self.width, lambda crops: self._net(prepare_faces(crops))[1])
+
+
+def by_batch(crops: np.ndarray, width: int, tokens_of: Callable[[np.ndarray], torch.Tensor]) -> np.ndarray:
+    """Tokens of any number of crops, made 64 at a time: `(n, width)` float32."""
+    out = np.zeros((len(crops), width), np.float32)
+    for first in range(0, len(crops), _BATCH):
+        out[first : first + _BATCH] = tokens_of(np.ascontiguousarray(crops[first : first + _BATCH])).numpy()
+    return out

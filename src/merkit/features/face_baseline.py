@@ -6,11 +6,10 @@ import numpy as np
 import torch
 
 from merkit.features.extractor import catalogue_hashes, extractor_id
+from merkit.features.face import by_batch
 from merkit.networks.mini_xception import MiniXception, load_mini_xception
 
 __all__ = ["MiniXceptionExtractor"]
-
-_BATCH = 64
 
 
 class MiniXceptionExtractor:
@@ -42,8 +41,4 @@ class MiniXceptionExtractor:
     @torch.inference_mode()
     def __call__(self, inputs: np.ndarray) -> np.ndarray:
         """One token per crop, in order."""
-        out = np.zeros((len(inputs), self.width), np.float32)
-        for first in range(0, len(inputs), _BATCH):
-            crops = np.ascontiguousarray(inputs[first : first + _BATCH])
-            out[first : first + _BATCH] = self._net(MiniXception.prepare(crops))[0].numpy()
-        return out
+        return by_batch(inputs, self.width, lambda crops: self._net(MiniXception.prepare(crops))[0])

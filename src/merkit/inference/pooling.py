@@ -157,7 +157,8 @@ def pool_windows(
         return Pooled(prob, present, fused, low, high, share)
 
     rng = np.random.default_rng(seed)
-    mass = {name: rng.standard_exponential((draws, len(evidence[name]))) for name in names}
+    # single precision: an hour of faces is a million numbers here
+    mass = {name: rng.standard_exponential((draws, len(evidence[name])), np.float32) for name in names}
     member = {name: rng.integers(evidence[name].members.shape[1], size=draws) for name in names}
     modality_mass = rng.standard_exponential((draws, len(names)))
     base = np.array([weights[name] for name in names])
