@@ -8,6 +8,7 @@ it to 640x360, H.264 at 30 frames a second with AAC sound. It is made once and k
 """
 
 import argparse
+import hashlib
 import os
 import subprocess
 import sys
@@ -24,10 +25,15 @@ SIZE = (640, 360)
 RATE = 30
 
 
-def make_clip(sources: list[Path], minutes: float, folder: Path) -> Path:
-    """Loops the sources into one clip of the wanted length."""
+def make_clip(sources: list[Path] | None, minutes: float, folder: Path) -> Path:
+    """Loops the sources (None: the demo clip) into one clip of the wanted length, named after them."""
+    if not sources:
+        from merkit.demo import build_demo_clip
+
+        sources = [build_demo_clip(folder)]
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"looped-{minutes:g}min.mp4"
+    which = hashlib.sha256("\n".join(str(source.resolve()) for source in sources).encode()).hexdigest()[:8]
+    target = folder / f"looped-{which}-{minutes:g}min.mp4"
     if target.is_file():
         return target
     pictures, samples = _material(sources)
@@ -82,15 +88,10 @@ def main() -> None:
     parser.add_argument("--modalities", default="all")
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "merkit-bench")
     arguments = parser.parse_args()
-    sources = arguments.source
-    if not sources:
-        from merkit.demo import build_demo_clip
-
-        sources = [build_demo_clip(arguments.work)]
     print(header("merkit", "torch", "av", "numpy"))
     environment = os.environ | {"OMP_WAIT_POLICY": "PASSIVE"}
     for minutes in arguments.minutes:
-        clip = make_clip(sources, minutes, arguments.work)
+        clip = make_clip(arguments.source, minutes, arguments.work)
         command = [sys.executable, "-m", "merkit.cli.main", "analyze", str(clip), "--out", str(arguments.work / "out")]
         command += ["--modalities", arguments.modalities]
         walls, peaks = [], []

@@ -21,12 +21,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "merkit-bench")
     arguments = parser.parse_args()
-    sources = arguments.source
-    if not sources:
-        from merkit.demo import build_demo_clip
-
-        sources = [build_demo_clip(arguments.work)]
-    clip = make_clip(sources, 1.0, arguments.work)
+    clip = make_clip(arguments.source, 1.0, arguments.work)
     print(header("av", "numpy", "soxr"))
     begun = time.perf_counter()
     probe(clip)

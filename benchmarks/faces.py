@@ -93,12 +93,7 @@ def speed(options: argparse.Namespace) -> None:
     """Times fresh processes over one clip of a minute."""
     from benchmarks.analyze import make_clip
 
-    sources = options.source
-    if not sources:
-        from merkit.demo.clip import build_demo_clip
-
-        sources = [build_demo_clip(options.work)]
-    clip = make_clip(sources, 1.0, options.work)
+    clip = make_clip(options.source, 1.0, options.work)
     argv = [sys.executable, "-m", "benchmarks.faces", "--follow", str(clip), "--fps", str(options.fps)]
     argv += ["--expression"] if options.expression else []
     times, inner, peaks, counts = [], [], [], {}

@@ -41,12 +41,7 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--work", type=Path, default=Path(tempfile.gettempdir()) / "merkit-bench")
     arguments = parser.parse_args()
-    sources = arguments.source
-    if not sources:
-        from merkit.demo import build_demo_clip
-
-        sources = [build_demo_clip(arguments.work)]
-    clip = make_clip(sources, arguments.minutes, arguments.work)
+    clip = make_clip(arguments.source, arguments.minutes, arguments.work)
     print(header("torch", "av", "numpy"))
     from merkit.inference import Predictor, write_outputs
 

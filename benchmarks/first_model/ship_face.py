@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import save
 
 from benchmarks.first_model.cards import cross_calibrated, figures, skill, write_card
-from benchmarks.first_model.fit import SHIPPED, Tokens, refit_members, ship
+from benchmarks.first_model.fit import SHIPPED, refit_members, ship
 from benchmarks.first_model.packs import fer2013
 from merkit.evaluation import accuracy, fit_temperature
 from merkit.features.face import FaceApiExtractor, FaceNetExtractor
@@ -138,9 +138,3 @@ def _fer_accuracy(faces: np.ndarray, target: np.ndarray) -> float:
     said = torch.cat([network(part)[-1].argmax(1) for part in x.split(256)]).numpy()
     label = np.array([EKMAN7.index(word) for word in MINI_XCEPTION_LABELS])
     return float((label[said] == target).mean())
-
-
-def tokens_of(faces: np.ndarray) -> Tokens:
-    """FaceNet tokens of grey faces, for the check."""
-    x = FaceNetExtractor()(faces)
-    return Tokens(x, np.arange(len(x) + 1))

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["EKMAN7", "LABEL_SPACES", "LabelSpace"]
+__all__ = ["EKMAN7", "LabelSpace"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,5 +57,3 @@ EKMAN7 = LabelSpace(
         "surprised": "surprise",
     },
 )
-
-LABEL_SPACES = {space.name: space for space in (EKMAN7,)}

