@@ -22,6 +22,9 @@ __all__ = [
     "Presence",
     "Segment",
     "Stream",
+    "Target",
+    "TargetKind",
+    "TargetSpec",
     "Timeline",
     "TokenSequence",
     "Trace",
@@ -32,6 +35,7 @@ __all__ = [
 Modality = Literal["text", "speech", "face", "scene", "physiology"]
 MODALITIES: tuple[Modality, ...] = get_args(Modality)
 SCHEMA_VERSION = "1"
+TargetKind = Literal["single_label", "soft_label", "multi_label", "regression"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,20 +44,92 @@ class Stream:
 
     Args:
         modality: which modality the source carries.
-        path: the file. Several streams of a clip may name the same file (video carries face, scene and speech).
+        path: the file; None where `text` holds the words themselves. Several streams of a clip may name the same file
+            (video carries face, scene and speech).
         entity: None for the clip as a whole, else a person within the clip.
         start_s: where the source's own zero lies on the clip's clock, in seconds.
+        text: the words, for a text stream that a corpus gives in a table instead of a file.
     """
 
     modality: Modality
-    path: Path
+    path: Path | None
     entity: str | None = None
     start_s: float = 0.0
+    text: str | None = None
+
+    def __post_init__(self) -> None:
+        if (self.path is None) == (self.text is None):
+            raise ValueError(f"a {self.modality} stream needs a path or a text, and not both")
+
+
+@dataclass(frozen=True, slots=True)
+class TargetSpec:
+    """One question that raters answered, and in which form.
+
+    Args:
+        name: what losses, metrics and predictions call it.
+        kind: `single_label` (one class), `soft_label` (a distribution over classes), `multi_label` (each label on or
+            off), `regression` (one number per label).
+        labels: the `K` classes, labels or dimensions, in order.
+        per_entity: asked of every person of the clip instead of the clip as a whole.
+    """
+
+    name: str
+    kind: TargetKind
+    labels: tuple[str, ...]
+    per_entity: bool = False
+
+    def __post_init__(self) -> None:
+        if self.kind not in get_args(TargetKind):
+            raise ValueError(f"target {self.name}: kind must be one of {', '.join(get_args(TargetKind))}")
+        if not self.labels or len(set(self.labels)) != len(self.labels):
+            raise ValueError(f"target {self.name}: labels must be there and distinct")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """The answer for one clip, or for one entity of it.
+
+    Args:
+        spec: the question.
+        value: `single_label`: an array of shape () that holds the class index; else `(K,)` float32.
+        entity: the person, where the question is asked per entity.
+        valid: `(K,)` bool, False where nothing is known of that label; None = all known.
+        votes: `(K,)` raters who chose each label, where the corpus has them. Hard, soft and PeakL labels are
+            transforms of these counts (`merkit.data.votes`).
+    """
+
+    spec: TargetSpec
+    value: np.ndarray
+    entity: str | None = None
+    valid: np.ndarray | None = None
+    votes: np.ndarray | None = None
+
+    def __post_init__(self) -> None:
+        want = () if self.spec.kind == "single_label" else (len(self.spec.labels),)
+        if self.value.shape != want:
+            raise ValueError(f"target {self.spec.name} is {self.spec.kind}: value must have shape {want}")
+        if (self.entity is not None) != self.spec.per_entity:
+            raise ValueError(f"target {self.spec.name}: per_entity is {self.spec.per_entity}, entity {self.entity!r}")
+        for name in ("valid", "votes"):
+            given = getattr(self, name)
+            if given is not None and given.shape != (len(self.spec.labels),):
+                raise ValueError(f"target {self.spec.name}: {name} must have shape ({len(self.spec.labels)},)")
 
 
 @dataclass(frozen=True, slots=True)
 class Clip:
-    """A unit of analysis: an id and its streams.
+    """A unit of analysis: an id and its streams, and in a corpus what is known about it.
+
+    Args:
+        id: unique in its corpus.
+        streams: what it can be seen, heard or read from.
+        split: `train`, `valid`, `test`, or None where the corpus has no official split.
+        groups: what must not be torn apart by a split: `speaker`, `dialogue`, `session`, `movie` … -> name.
+        targets: what raters said.
+        context: ids of earlier and later turns of the same dialogue, in order of time, this clip left out.
+        turn: place in the dialogue, counted from 0; None where there is none.
+        span: `start_s, end_s` of this clip within its media files; None = the whole of them.
 
     Example:
         >>> clip = Clip.from_files("talk.mp4", subtitles="talk.srt")
@@ -63,6 +139,12 @@ class Clip:
 
     id: str
     streams: tuple[Stream, ...]
+    split: str | None = None
+    groups: Mapping[str, str] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    context: tuple[str, ...] = ()
+    turn: int | None = None
+    span: tuple[float, float] | None = None
 
     @classmethod
     def from_files(
@@ -78,17 +160,17 @@ class Clip:
         Raises:
             ValueError: no file at all was given.
         """
-        streams: list[Stream] = []
+        files: list[tuple[Modality, Path]] = []
         if media is not None:
-            path = Path(media)
-            streams += [Stream("face", path), Stream("scene", path), Stream("speech", path)]
+            files += [("face", Path(media)), ("scene", Path(media)), ("speech", Path(media))]
         if subtitles is not None:
-            streams.append(Stream("text", Path(subtitles)))
+            files.append(("text", Path(subtitles)))
         if physio is not None:
-            streams.append(Stream("physiology", Path(physio)))
-        if not streams:
+            files.append(("physiology", Path(physio)))
+        if not files:
             raise ValueError("a clip needs at least one file: media, subtitles or physio")
-        return cls(clip_id if clip_id is not None else streams[0].path.stem, tuple(streams))
+        streams = tuple(Stream(modality, path) for modality, path in files)
+        return cls(clip_id if clip_id is not None else files[0][1].stem, streams)
 
     def path_of(self, modality: Modality) -> Path | None:
         """The file of the first stream of `modality`, or None where the clip has none."""

@@ -31,7 +31,7 @@ def input_sha256(clip: Clip) -> str:
     """
     hashes: dict[Path, str] = {}
     for stream in clip.streams:
-        if stream.path not in hashes:
+        if stream.path is not None and stream.path not in hashes:
             try:
                 with stream.path.open("rb") as file:
                     hashes[stream.path] = hashlib.file_digest(file, "sha256").hexdigest()
@@ -39,7 +39,7 @@ def input_sha256(clip: Clip) -> str:
                 raise MediaError("no such file", path=stream.path) from None
             except OSError as error:
                 raise MediaError(f"cannot be read ({error.strerror})", path=stream.path) from error
-    streams = [[s.modality, s.entity, s.start_s, hashes[s.path]] for s in clip.streams]
+    streams = [[s.modality, s.entity, s.start_s, s.text if s.path is None else hashes[s.path]] for s in clip.streams]
     return hashlib.sha256(json.dumps(streams).encode()).hexdigest()
 
 

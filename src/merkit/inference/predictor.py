@@ -158,6 +158,8 @@ def analyze(path: str | Path, *, model: str = "first", licence: str = "any", **o
 def _facts(features: ClipFeatures) -> dict[str, Any]:
     info = features.info
     path = features.clip.streams[0].path
+    if path is None:
+        raise ValueError(f"clip {features.clip.id} has no file")
     video = info.video if info else None
     return {
         "id": features.clip.id,
