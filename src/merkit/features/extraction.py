@@ -1,21 +1,34 @@
 """Features of many clips into a store: in one process or several, resumable, with a reason for every clip left out."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from pathlib import Path
+from typing import Any, Literal, Protocol, get_args
 
 import torch
 
-from merkit.errors import ConfigError, MerkitError, StoreError, WeightError
+from merkit.errors import ConfigError, MerkitError
 from merkit.features.clip import ClipFeatures, Tools, extract_clip
-from merkit.features.record import input_sha256, record_key, record_of
+from merkit.features.job import FATAL, Finished, Job, Work
+from merkit.features.record import input_sha256, record_key
 from merkit.features.store import FeatureStore
 from merkit.features.workers import Workers
 from merkit.schema import Clip
 
-__all__ = ["ClipExtraction", "ClipExtractor", "ExtractionProgress", "ExtractionReport", "Skipped", "extract_many"]
+__all__ = [
+    "ClipExtraction",
+    "ClipExtractor",
+    "Engine",
+    "ExtractionProgress",
+    "ExtractionReport",
+    "Skipped",
+    "extract_many",
+]
+
+Engine = Literal["serial", "processes", "ray"]
 
 
 class ClipExtractor(Protocol):
@@ -135,8 +148,7 @@ class _Tally:
 
 
 _KINDS = ("done", "reused", "skipped")
-# These stop a run: the next clip would meet them too.
-_FATAL: dict[str, type[MerkitError]] = {kind.__name__: kind for kind in (WeightError, StoreError, ConfigError)}
+_ENGINES = get_args(Engine)
 
 
 def extract_many(
@@ -144,7 +156,7 @@ def extract_many(
     extract: ClipExtractor,
     store: FeatureStore,
     *,
-    engine: Literal["serial", "processes"] = "serial",
+    engine: Engine = "serial",
     workers: int = 2,
     threads: int = 1,
     timeout_s: float | None = None,
@@ -152,24 +164,25 @@ def extract_many(
 ) -> ExtractionReport:
     """Extracts what the store does not hold yet, and finalises it.
 
-    A clip whose bytes and extractors are unchanged is not touched. A clip that fails is left out with its reason, and
-    the run goes on; missing weights, a damaged store and wrong options end it. Both engines write the same bytes, with
-    any number of workers.
+    A clip whose bytes and extractors are unchanged is not touched, so a run that was ended, by whatever means, goes on
+    where it was. A clip that fails is left out with its reason, and the run goes on; missing weights, a damaged store
+    and wrong options end it. All engines write the same bytes and give the same report, with any number of workers.
 
     Args:
         clips: with distinct ids.
         extract: makes the features; models are loaded once per process.
         store: where they go.
         engine: `serial` works in this process; `processes` in fresh ones (spawned, never forked), so that a clip that
-            takes its process down, or hangs, costs only itself.
-        workers: how many `processes`; one per core, less where memory is short (about 1 GB each).
+            takes its process down, or hangs, costs only itself; `ray` in such processes on one machine or a cluster
+            (`pip install merkit[scale]`): `RAY_ADDRESS` says which, and its machines must see the same files.
+        workers: how many work at once; one per core, less where memory is short (about 1 GB each).
         threads: threads that each process computes in. Another number gives other last digits (about 1e-6), because
             sums are then split in other places; clips at a time use a machine better than threads do.
-        timeout_s: seconds that one clip may take, with `processes`; None for any.
+        timeout_s: seconds that one clip may take, with `processes` and `ray`; None for any.
         progress: called after every clip.
 
     Raises:
-        ConfigError: two clips share an id, or a timeout was asked of `serial`.
+        ConfigError: two clips share an id, a timeout was asked of `serial`, or ray is not installed.
         WeightError: weights are missing.
         StoreError: the store is damaged.
     """
@@ -177,19 +190,24 @@ def extract_many(
     if len(set(ids)) != len(ids):
         twice = next(i for i in ids if ids.count(i) > 1)
         raise ConfigError(f"clip ids must be distinct; {twice!r} comes more than once")
-    if engine not in ("serial", "processes") or workers < 1 or threads < 1:
+    if engine not in _ENGINES or workers < 1 or threads < 1:
         asked = f"{engine!r}, {workers} workers, {threads} threads"
-        raise ConfigError(f"engine is `serial` or `processes`, with at least one worker and thread; got {asked}")
+        raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, with at least one worker and thread; got {asked}")
     if engine == "serial" and timeout_s is not None:
-        raise ConfigError("a timeout needs the engine `processes`: a process cannot stop itself")
+        raise ConfigError("a timeout needs another engine than `serial`: a process cannot stop itself")
+    if engine == "ray":
+        from merkit.features.ray_engine import require_ray
+
+        require_ray()  # before the models are loaded and the inputs read
     tally = _Tally(clips, progress)
-    job = _Job(extract, store)
-    waiting: list[tuple[int, tuple[Clip, str, str]]] = []
+    job = Job(extract, store)
+    waiting: list[tuple[int, Work]] = []
+    hashes: dict[Path, str] = {}  # many clips may be spans of one file
     identity = extract.identity
     store.refresh()
     for number, clip in enumerate(clips):
         try:
-            input_hash = input_sha256(clip)
+            input_hash = input_sha256(clip, hashes)
         except MerkitError as error:
             tally.note(number, "skipped", str(error))
             continue
@@ -198,53 +216,33 @@ def extract_many(
             tally.note(number, "reused")
         else:
             waiting.append((number, (clip, key, input_hash)))
-    if engine == "serial":
-        outcomes = _serially(job, waiting, threads)
-    else:
-        outcomes = Workers(job, workers, threads, timeout_s).run(waiting)
-    for number, (kind, reason) in outcomes:
-        if kind in _FATAL:
-            raise _FATAL[kind](reason)
-        tally.note(number, kind, reason)
+    with closing(_outcomes(engine, job, waiting, workers, threads, timeout_s)) as outcomes:
+        for number, (kind, reason) in outcomes:
+            if kind in FATAL:
+                raise FATAL[kind](reason)
+            tally.note(number, kind, reason)
     store.finalise()
     return tally.report()
 
 
-class _Job:
-    """One clip's work, in whichever process."""
-
-    def __init__(self, extract: ClipExtractor, store: FeatureStore) -> None:
-        self._extract = extract
-        self._store = store
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _reopened, (self._extract, self._store.path)
-
-    def __call__(self, work: tuple[Clip, str, str]) -> tuple[str, str | None]:
-        """(`done`, None), (`skipped`, reason), or (name of the error that ends the run, its message)."""
-        clip, key, input_hash = work
+def _outcomes(
+    engine: Engine, job: Job, waiting: Sequence[tuple[int, Work]], workers: int, threads: int, timeout_s: float | None
+) -> Generator[Finished]:
+    """Outcomes as clips finish; closing it ends what still works."""
+    if not waiting:
+        return
+    if engine == "serial":
+        before = torch.get_num_threads()
+        torch.set_num_threads(threads)
         try:
-            self._store.add(record_of(self._extract(clip), key, input_hash))
-        except tuple(_FATAL.values()) as error:
-            return type(error).__name__, str(error)
-        except MerkitError as error:
-            return "skipped", str(error)
-        except Exception as error:  # noqa: BLE001  one clip's surprise is recorded and must not end the others' run
-            return "skipped", f"{type(error).__name__}: {error}"
-        return "done", None
+            for number, work in waiting:
+                yield number, job(work)
+        finally:
+            torch.set_num_threads(before)
+    elif engine == "processes":
+        with Workers(job, workers, threads, timeout_s) as crew:
+            yield from crew.run(waiting)
+    else:
+        from merkit.features.ray_engine import run_on_ray
 
-
-def _reopened(extract: ClipExtractor, path: Any) -> _Job:
-    return _Job(extract, FeatureStore.open(path))
-
-
-def _serially(
-    job: _Job, waiting: Sequence[tuple[int, Any]], threads: int
-) -> Iterator[tuple[int, tuple[str, str | None]]]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        for number, work in waiting:
-            yield number, job(work)
-    finally:
-        torch.set_num_threads(before)
+        yield from run_on_ray(job, waiting, workers, threads, timeout_s)

@@ -19,8 +19,14 @@ if TYPE_CHECKING:
 __all__ = ["input_sha256", "record_key", "record_of"]
 
 
-def input_sha256(clip: Clip) -> str:
-    """Hash of everything a clip is read from: its files' bytes, and which stream each is; not their names or places.
+def input_sha256(clip: Clip, known: dict[Path, str] | None = None) -> str:
+    """Hash of everything a clip is read from: its files' bytes or its words, which stream each is, and the span of them
+    that it uses; not the files' names or places.
+
+    Args:
+        clip: the clip.
+        known: file -> sha256, of files hashed before in this run; new ones are added. A film of which a thousand clips
+            are spans is then read once.
 
     Raises:
         MediaError: a file is missing or cannot be read.
@@ -29,7 +35,7 @@ def input_sha256(clip: Clip) -> str:
         >>> input_sha256(Clip("nothing", ()))[:8]
         '4f53cda1'
     """
-    hashes: dict[Path, str] = {}
+    hashes = {} if known is None else known
     for stream in clip.streams:
         if stream.path is not None and stream.path not in hashes:
             try:
@@ -39,8 +45,12 @@ def input_sha256(clip: Clip) -> str:
                 raise MediaError("no such file", path=stream.path) from None
             except OSError as error:
                 raise MediaError(f"cannot be read ({error.strerror})", path=stream.path) from error
-    streams = [[s.modality, s.entity, s.start_s, s.text if s.path is None else hashes[s.path]] for s in clip.streams]
-    return hashlib.sha256(json.dumps(streams).encode()).hexdigest()
+    read: list[Any] = [
+        [s.modality, s.entity, s.start_s, s.text if s.path is None else hashes[s.path]] for s in clip.streams
+    ]
+    if clip.span is not None:
+        read.append(["span", *map(float, clip.span)])
+    return hashlib.sha256(json.dumps(read).encode()).hexdigest()
 
 
 def record_key(input_hash: str, identity: Mapping[str, Any]) -> str:

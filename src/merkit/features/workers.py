@@ -8,6 +8,7 @@ import contextlib
 import multiprocessing as mp
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,11 +16,10 @@ from multiprocessing.connection import Connection, wait
 from typing import Any
 
 from merkit.errors import MerkitError
+from merkit.features.job import Finished, Outcome
 
 __all__ = ["Workers"]
 
-Job = Callable[[Any], tuple[str, str | None]]
-Finished = tuple[int, tuple[str, str | None]]
 _READY = "ready"
 
 
@@ -33,7 +33,7 @@ class _Worker:
 
 
 class Workers:
-    """Runs `job(work) -> (kind, reason)` over items in spawned processes.
+    """Runs `job(work) -> (kind, reason)` over items in spawned processes, which stay warm from one `run` to the next.
 
     Args:
         job: picklable; every worker gets one copy and keeps it, with what it has loaded.
@@ -42,11 +42,12 @@ class Workers:
         timeout_s: seconds for one item; None for any.
 
     Example:
-        >>> sorted(Workers(print, 2, 1, None).run([]))
+        >>> with Workers(print, 2, 1, None) as crew:
+        ...     sorted(crew.run([]))
         []
     """
 
-    def __init__(self, job: Job, count: int, threads: int, timeout_s: float | None) -> None:
+    def __init__(self, job: Callable[[Any], Outcome], count: int, threads: int, timeout_s: float | None) -> None:
         self._job = job
         self._count = count
         self._timeout_s = timeout_s
@@ -61,25 +62,32 @@ class Workers:
             MerkitError: a worker ended before it could take its first item.
         """
         left = list(reversed(items))
-        try:
-            while left or any(worker.number is not None for worker in self._crew):
-                busy = sum(worker.number is not None for worker in self._crew)
-                while len(self._crew) < min(self._count, len(left) + busy):
-                    self._crew.append(self._start())
-                for worker in list(self._crew):
-                    if left and worker.ready and worker.number is None:
-                        number, work = left.pop()
-                        try:
-                            worker.pipe.send(work)
-                        except OSError:  # it died idle: nothing is lost but the worker
-                            left.append((number, work))
-                            self._end(worker)
-                            continue
-                        worker.number, worker.since_s = number, time.monotonic()
-                yield from self._listen()
-        finally:
+        while left or any(worker.number is not None for worker in self._crew):
+            busy = sum(worker.number is not None for worker in self._crew)
+            while len(self._crew) < min(self._count, len(left) + busy):
+                self._crew.append(self._start())
             for worker in list(self._crew):
-                self._end(worker)
+                if left and worker.ready and worker.number is None:
+                    number, work = left.pop()
+                    try:
+                        worker.pipe.send(work)
+                    except OSError:  # it died idle: nothing is lost but the worker
+                        left.append((number, work))
+                        self._end(worker)
+                        continue
+                    worker.number, worker.since_s = number, time.monotonic()
+            yield from self._listen()
+
+    def close(self) -> None:
+        """Ends all workers, whatever they are on."""
+        for worker in list(self._crew):
+            self._end(worker)
+
+    def __enter__(self) -> "Workers":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
@@ -140,11 +148,12 @@ class Workers:
         return worker.process.exitcode
 
 
-def _serve(pipe: Connection, job: Job, threads: int) -> None:
+def _serve(pipe: Connection, job: Callable[[Any], Outcome], threads: int) -> None:
     """The life of a worker: one item after another, until the pipe closes."""
     import torch
 
     os.setsid()  # its own group, so that its children can be ended with it
+    threading.Thread(target=_follow_parent, daemon=True).start()
     torch.set_num_threads(threads)
     pipe.send(_READY)
     while True:
@@ -157,3 +166,11 @@ def _serve(pipe: Connection, job: Job, threads: int) -> None:
             pipe.send(outcome)
         except BrokenPipeError:  # whoever asked is gone
             return
+
+
+def _follow_parent() -> None:
+    """Ends this worker and its decoder as soon as the process that started it is gone, killed or not."""
+    parent = mp.parent_process()
+    if parent is not None:
+        parent.join()
+        os.killpg(0, signal.SIGKILL)
