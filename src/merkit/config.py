@@ -1,0 +1,159 @@
+"""Typed configs: frozen, every key declared, overridden by `key=value` with dotted paths.
+
+A config is a pydantic model with a sentence under each field. An unknown key fails and names the nearest known ones, a
+wrong value names its key and what is wanted; nothing is guessed. What ran is saved beside every run as JSON and reads
+back equal.
+"""
+
+import difflib
+import json
+from collections.abc import Iterable, Iterator
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from merkit.errors import ConfigError
+
+__all__ = ["Config", "config_from", "describe", "override"]
+
+
+class Config(BaseModel):
+    """Base of all configs: frozen, no unknown keys, defaults checked too.
+
+    Example:
+        >>> class Optim(Config):
+        ...     lr: float = 1e-3
+        >>> Optim(lr=0.1).lr
+        0.1
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, use_attribute_docstrings=True, arbitrary_types_allowed=False
+    )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON types."""
+        return json.loads(self.model_dump_json())
+
+
+C = TypeVar("C", bound=Config)
+
+
+def config_from(kind: type[C], values: dict[str, Any]) -> C:
+    """A config from nested plain values.
+
+    Raises:
+        ConfigError: an unknown key (with the nearest known ones) or a value of the wrong kind, every one of them named.
+
+    Example:
+        >>> class Optim(Config):
+        ...     lr: float = 1e-3
+        >>> config_from(Optim, {"rl": 0.1})
+        Traceback (most recent call last):
+        ...
+        merkit.errors.ConfigError: unknown key `rl`; did you mean `lr`?
+    """
+    known = dict(_keys(kind))
+    _check_keys(values, known, "")
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        lines = []
+        for item in error.errors():
+            key = ".".join(str(part) for part in item["loc"])
+            given = item.get("input")
+            lines.append(f"`{key}`: {item['msg']}" + ("" if isinstance(given, dict) else f" (got {given!r})"))
+        raise ConfigError("; ".join(lines)) from None
+
+
+def override(config: C, changes: Iterable[str]) -> C:
+    """`config` with `key=value` changes; keys are dotted paths, values are read as YAML scalars or lists.
+
+    A leading `+` or `--`, as other tools write it, is ignored, and a bare `key` means `key=true`.
+
+    Raises:
+        ConfigError: see `config_from`.
+
+    Example:
+        >>> class Optim(Config):
+        ...     lr: float = 1e-3
+        >>> class Train(Config):
+        ...     optim: Optim = Optim()
+        >>> override(Train(), ["optim.lr=3e-4"]).optim.lr
+        0.0003
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+
+    changes = [change.lstrip("+").removeprefix("--") for change in changes]
+    changes = [change if "=" in change else f"{change}=true" for change in changes]
+    known = dict(_keys(type(config)))
+    for change in changes:
+        _check_key(change.split("=", 1)[0].strip(), known)
+    try:
+        merged = OmegaConf.merge(OmegaConf.create(config.to_dict()), OmegaConf.from_dotlist(changes))
+        values = OmegaConf.to_container(merged, resolve=False)
+    except (OmegaConfBaseException, ValueError) as error:
+        raise ConfigError(f"cannot read {' '.join(changes)}: {error}") from None
+    return config_from(type(config), values)  # ty: ignore[invalid-argument-type]
+
+
+def describe(kind: type[Config]) -> list[tuple[str, str, str]]:
+    """Every key of a config as `(dotted key, default, what it does)`, for `--help` and the docs."""
+    rows = []
+    for key, (default, about) in dict(_keys(kind)).items():
+        if about is not None:
+            rows.append((key, default, about))
+    return rows
+
+
+def _keys(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, tuple[str, str | None]]]:
+    """Dotted key -> (default as text, description); groups have None as description."""
+    for name, field in kind.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, Config):
+            yield prefix + name, ("", None)
+            yield from _keys(annotation, f"{prefix}{name}.")
+        else:
+            default = (
+                "required" if field.is_required() else json.dumps(_plain(field.get_default(call_default_factory=True)))
+            )
+            yield prefix + name, (default, " ".join((field.description or "").split()))
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _check_key(key: str, known: dict[str, tuple[str, str | None]]) -> None:
+    parts = key.split(".")
+    for end in range(1, len(parts) + 1):
+        part = ".".join(parts[:end])
+        if part not in known:
+            # below a free mapping (a dict-valued key) everything goes; below anything else nothing does
+            parent = ".".join(parts[: end - 1])
+            if parent in known and known[parent][1] is not None and known[parent][0].startswith("{"):
+                return
+            raise ConfigError(_unknown(key, known))
+
+
+def _check_keys(values: dict[str, Any], known: dict[str, tuple[str, str | None]], prefix: str) -> None:
+    for name, value in values.items():
+        key = f"{prefix}{name}"
+        if key not in known:
+            raise ConfigError(_unknown(key, known))
+        if isinstance(value, dict) and known[key][1] is None:
+            _check_keys(value, known, f"{key}.")
+
+
+def _unknown(key: str, known: dict[str, tuple[str, str | None]]) -> str:
+    leaves = [name for name, (_, about) in known.items() if about is not None]
+    near = difflib.get_close_matches(key, leaves, n=3, cutoff=0.5)
+    # the right last part under another group is the commonest slip: `lr` for `optim.lr`
+    near = [name for name in leaves if name.split(".")[-1] == key.split(".")[-1] and name not in near] + near
+    hint = " or ".join(f"`{name}`" for name in near[:3])
+    return f"unknown key `{key}`; did you mean {hint}?" if hint else f"unknown key `{key}`"

@@ -1,0 +1,130 @@
+"""Which clips come when: an order that is a function of (seed, epoch), so it survives restarts and worker counts."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+__all__ = ["EpochBatches", "balanced_rows"]
+
+# batches that are drawn at random before their clips are sorted by length: long enough to fill batches with clips of one
+# length, short enough that neighbours in an epoch differ from epoch to epoch
+_BUCKET_BATCHES = 50
+
+
+class EpochBatches:
+    """Batches of rows for one pass after another.
+
+    Args:
+        n: clips.
+        batch_size: clips a batch; the last one may be smaller.
+        seed: of the order.
+        shuffle: False keeps the order of the table.
+        lengths: `(n,)` tokens of each clip; batches then hold clips of nearly the same length.
+        groups: `(n,)` e.g. dialogues; batches then hold whole groups, about `batch_size` clips together, so that turns
+            are encoded once for all the neighbours that they are context of.
+        balance: `(n,)` class indices; every batch then draws classes evenly, with replacement (for contrastive losses).
+
+    Example:
+        >>> batches = EpochBatches(5, 2, seed=1)
+        >>> first = [rows.tolist() for rows in batches]
+        >>> batches.set_epoch(0), [rows.tolist() for rows in batches] == first
+        (None, True)
+    """
+
+    def __init__(
+        self,
+        n: int,
+        batch_size: int,
+        *,
+        seed: int = 0,
+        shuffle: bool = True,
+        lengths: np.ndarray | None = None,
+        groups: np.ndarray | None = None,
+        balance: np.ndarray | None = None,
+    ) -> None:
+        if n < 1 or batch_size < 1:
+            raise ValueError(
+                f"there must be clips and room for them in a batch; got {n} clips, batch_size {batch_size}"
+            )
+        self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
+        self.lengths = lengths
+        self.groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
+        self.balance = balance
+        self.epoch = 0
+        self.start = 0
+        self._kept: tuple[int, list[np.ndarray]] | None = None
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before every pass."""
+        if epoch != self.epoch:
+            self.start = 0
+        self.epoch = epoch
+
+    def resume(self, epoch: int, done: int) -> None:
+        """The next pass is `epoch`, of which `done` batches have been seen."""
+        self.epoch, self.start = epoch, done
+
+    def __len__(self) -> int:
+        return len(self._batches())
+
+    def __iter__(self) -> Iterator[np.ndarray]:
+        # the start stays until another epoch is set: a trainer may ask for the iterator more than once
+        return iter(self._batches()[self.start :])
+
+    def _batches(self) -> list[np.ndarray]:
+        if self._kept is None or self._kept[0] != self.epoch:
+            self._kept = (self.epoch, self._made(self.epoch))
+        return self._kept[1]
+
+    def _made(self, epoch: int) -> list[np.ndarray]:
+        rng = np.random.default_rng([self.seed, epoch])
+        if self.groups is not None:
+            return self._by_group(rng)
+        if self.balance is not None:
+            order = balanced_rows(self.balance, rng)
+        else:
+            order = rng.permutation(self.n) if self.shuffle else np.arange(self.n)
+        if self.lengths is None or not self.shuffle:
+            return _cut(order, self.batch_size)
+        batches: list[np.ndarray] = []
+        for bucket in _cut(order, self.batch_size * _BUCKET_BATCHES):
+            batches += _cut(bucket[np.argsort(self.lengths[bucket], kind="stable")], self.batch_size)
+        return [batches[i] for i in rng.permutation(len(batches))]
+
+    def _by_group(self, rng: np.random.Generator) -> list[np.ndarray]:
+        """Whole groups in random order, each batch closed as soon as it has `batch_size` clips."""
+        assert self.groups is not None
+        size = np.bincount(self.groups)
+        rows = np.split(np.argsort(self.groups, kind="stable"), np.cumsum(size)[:-1])
+        order = rng.permutation(len(size)) if self.shuffle else np.arange(len(size))
+        batches: list[np.ndarray] = []
+        held: list[np.ndarray] = []
+        for group in order:
+            held.append(rows[group])
+            if sum(map(len, held)) >= self.batch_size:
+                batches.append(np.concatenate(held))
+                held = []
+        return [*batches, np.concatenate(held)] if held else batches
+
+
+def balanced_rows(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """As many rows as there are, every class equally often (to one), rarer ones repeated; in random order by rounds.
+
+    Example:
+        >>> rows = balanced_rows(np.array([0, 0, 0, 1]), np.random.default_rng(0))
+        >>> np.bincount(np.array([0, 0, 0, 1])[rows])
+        array([2, 2])
+    """
+    names, index = np.unique(classes, return_inverse=True)
+    rounds = -(-len(classes) // len(names))
+    columns = []
+    for k in range(len(names)):
+        members = np.flatnonzero(index == k)
+        passes = -(-rounds // len(members))
+        columns.append(np.concatenate([rng.permutation(members) for _ in range(passes)])[:rounds])
+    table = rng.permuted(np.stack(columns, 1), axis=1)  # each round holds every class once
+    return table.reshape(-1)[: len(classes)]
+
+
+def _cut(order: np.ndarray, size: int) -> list[np.ndarray]:
+    return [order[i : i + size] for i in range(0, len(order), size)]
