@@ -7,7 +7,7 @@ import numpy as np
 from merkit.media import MediaInfo, Signal
 from merkit.schema import Modality, Presence, TokenSequence
 
-__all__ = ["no_speech", "no_video", "presence_rows"]
+__all__ = ["no_speech", "no_table", "no_video", "no_words", "presence_rows"]
 
 # the order in which reports name them
 _ORDER: tuple[Modality, ...] = ("face", "speech", "text", "scene", "physiology")
@@ -38,6 +38,37 @@ def no_speech(info: MediaInfo | None, speech_s: float) -> str | None:
     if info.audio is None:
         return "the file has no audio stream"
     return None if speech_s else "no speech was found in the audio"
+
+
+def no_words(given: bool, inline: bool, spanned: bool) -> str | None:
+    """Why words that a clip brought gave nothing; None where it brought none and the voice must tell.
+
+    Args:
+        given: whether the clip has a text stream.
+        inline: whether that holds the words themselves.
+        spanned: whether the clip is a span of its files.
+
+    Example:
+        >>> no_words(True, False, False)
+        'the subtitle file has no lines'
+    """
+    if not given:
+        return None
+    if inline:
+        return "the text is empty"
+    return "the subtitle file has no lines in this span" if spanned else "the subtitle file has no lines"
+
+
+def no_table(given: bool, spanned: bool) -> str | None:
+    """Why there are no signals; None where there are.
+
+    Example:
+        >>> no_table(False, False)
+        'no physiology table was given'
+    """
+    if not given:
+        return "no physiology table was given"
+    return "the physiology table has nothing in this span" if spanned else None
 
 
 def presence_rows(
@@ -83,6 +114,8 @@ def presence_rows(
 
 def _share(start_s: np.ndarray, end_s: np.ndarray, duration_s: float) -> float:
     """Share of the clip that at least one of the stretches covers."""
+    if duration_s <= 0.0:
+        return 1.0  # words alone have no time that they could leave uncovered
     order = np.argsort(start_s)
     start_s, reach_s = start_s[order], np.maximum.accumulate(end_s[order])
     gaps_s = np.clip(start_s[1:] - reach_s[:-1], 0.0, None).sum()
