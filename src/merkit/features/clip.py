@@ -144,7 +144,8 @@ def extract_clip(
         tools.face,
         tools.scene if has_video and _names(clip, "scene") else None,
     )
-    wants_voice = tools.speech is not None or (tools.text is not None and cues is None)
+    transcribes = tools.text is not None and tools.recogniser is not None and cues is None
+    wants_voice = tools.speech is not None or transcribes
     voice = tools.voice() if tools.voice and wants_voice and heard_info and heard_info.audio else None
     warnings: list[str] = []
     duration_s = min(max(info.duration_s - sources.start_s, 0.0), sources.length_s) if info else 0.0
@@ -191,6 +192,8 @@ def extract_clip(
         why |= {m: f"the clip names no {m} stream" for m in ("face", "scene", "speech") if not _names(clip, m)}
         if cues is None and sources.sound is None:
             why["text"] = "the clip names no text stream, and no speech stream to transcribe"
+    if cues is None and tools.recogniser is None:
+        why["text"] = "the clip brings no words, and none are to be transcribed"
     presence = presence_rows(tokens, signals, tools.extractors, absent or {}, why, duration_s)
     return ClipFeatures(
         clip=clip,

