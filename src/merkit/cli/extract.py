@@ -1,0 +1,178 @@
+"""`merkit extract`: every clip of a manifest into a feature store, once."""
+
+import json
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from merkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from merkit.features import ExtractionProgress, ExtractionReport
+    from merkit.schema import Modality
+
+__all__ = ["extract"]
+
+
+def extract(
+    manifest: Annotated[
+        Path,
+        typer.Argument(help="What `merkit prepare` wrote (folder or manifest.parquet), or a CSV or JSONL of yours."),
+    ],
+    out: Annotated[Path, typer.Option(help="Folder of the feature store; one that is there already is continued.")],
+    engine: Annotated[
+        str, typer.Option(help="serial, processes, or ray (one machine, or the cluster that RAY_ADDRESS names).")
+    ] = "processes",
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Clips at a time, about 1 GB of memory each; else one per core.")
+    ] = None,
+    modalities: Annotated[
+        str,
+        typer.Option(help="Comma-separated: face, speech, text, physiology, scene; video and audio as for analyze."),
+    ] = "all",
+    fps: Annotated[float, typer.Option(min=0.1, max=60, help="Frames a second.")] = 3.0,
+    asr: Annotated[bool, typer.Option(help="Transcribe speech where a clip brings no words.")] = True,
+    extractor: Annotated[
+        list[str] | None, typer.Option(help="MODALITY=NAME: another extractor than the default; may be repeated.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="How tokens are kept: float32 is exact, float16 takes half the room.")] = (
+        "float32"
+    ),
+    limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=0.1, help="Seconds that one clip may take; not with the engine serial.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
+) -> None:
+    """Extract features of many clips into a store, resumably.
+
+    What the store holds already, unchanged, is not done again: after a kill or a crash, run the same command. A clip
+    that cannot be used is left out; which and why stands at the end and in STORE/skipped.csv. The exit code is 0 if the
+    store holds at least one of the clips, else 1.
+
+    Examples:
+
+        merkit extract data/meld --out stores/meld
+
+        merkit extract clips.csv --out store --modalities face,text --no-asr
+
+        merkit extract data/ravdess --out store --engine ray --workers 16 --dtype float16
+
+        merkit extract clips.jsonl --out store --extractor face=face-api-expression --json
+    """
+    import os
+    from contextlib import redirect_stdout
+    from functools import partial
+    from sys import stderr
+
+    from merkit.corpora import read_manifest
+    from merkit.features import ClipExtraction, FeatureStore, extract_many
+    from merkit.inference.extraction import extraction_tools
+
+    wanted = _modalities(modalities)
+    chosen = dict(_choice(text) for text in extractor or ())
+    if dtype not in ("float32", "float16"):
+        raise ConfigError(f"--dtype is float32 or float16, not {dtype!r}")
+    extraction = ClipExtraction(partial(extraction_tools, wanted, chosen=chosen, asr=asr), fps)
+    clips = list(read_manifest(manifest).clips)[:limit]
+    _ = extraction.identity  # missing weights are found here, before a store is made
+    store = FeatureStore.create(out, dtype=dtype)
+    # Ray's own processes report on stdout, which is for the summary
+    with _bar(len(clips)) as update, redirect_stdout(stderr):
+        report = extract_many(
+            clips,
+            extraction,
+            store,
+            engine=engine,  # ty: ignore[invalid-argument-type]  checked there
+            workers=workers or os.cpu_count() or 1,
+            timeout_s=timeout,
+            progress=update,
+        )
+    reasons = out / "skipped.csv"
+    _write_reasons(report, reasons)
+    if as_json:
+        typer.echo(json.dumps(_facts(report, out, reasons), ensure_ascii=False, indent=1))
+    else:
+        for skipped in report.skipped:
+            typer.secho(f"{skipped.clip}: left out: {skipped.reason}", fg=typer.colors.YELLOW, err=True)
+        typer.echo(
+            f"{len(report.done)} extracted, {len(report.reused)} as before, {len(report.skipped)} left out; store: {out}"
+            + (f"; reasons: {reasons}" if report.skipped else "")
+        )
+    raise typer.Exit(0 if report.done or report.reused else 1)
+
+
+def _modalities(words: str) -> "tuple[Modality, ...]":
+    from merkit.cli.analyze import MODALITY_WORDS
+
+    known: dict[str, tuple[Modality, ...]] = {**MODALITY_WORDS, "scene": ("scene",)}
+    chosen: dict[Modality, None] = {}
+    for word in words.split(","):
+        try:
+            chosen |= dict.fromkeys(known[word.strip().lower()])
+        except KeyError:
+            raise ConfigError(f"--modalities: {word!r} is none of {', '.join(known)}") from None
+    return tuple(chosen)
+
+
+def _choice(text: str) -> "tuple[Modality, str]":
+    from merkit.schema import MODALITIES
+
+    modality, sign, name = text.partition("=")
+    for known in MODALITIES:
+        if modality == known and sign and name:
+            return known, name
+    raise ConfigError(f"--extractor is MODALITY=NAME with a modality of {', '.join(MODALITIES)}; got {text!r}")
+
+
+@contextmanager
+def _bar(total: int) -> "Generator[Callable[[ExtractionProgress], None]]":
+    """A bar on stderr: clips dealt with, clips a second of this run, time left."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+    from rich.text import Text
+
+    class Left(TextColumn):
+        """By the run's own rate: clips that the store held already say nothing about those to come."""
+
+        def render(self, task: Any) -> Text:
+            left_s = task.fields["left_s"]
+            if left_s is None:
+                return Text("")
+            minutes, seconds = divmod(round(left_s), 60)
+            return Text(f"{minutes // 60}:{minutes % 60:02}:{seconds:02} left", style="cyan")
+
+    columns = (MofNCompleteColumn(), TextColumn("clips"), TextColumn("{task.fields[rate]}", style="dim"), Left(""))
+    with Progress(BarColumn(), *columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("", total=total, rate="", left_s=None)
+
+        def update(at: "ExtractionProgress") -> None:
+            rate = "" if at.clips_per_s is None else f"{at.clips_per_s:.2f} clips/s"
+            bar.update(task, completed=at.finished, rate=rate, left_s=at.left_s)
+
+        yield update
+
+
+def _write_reasons(report: "ExtractionReport", path: Path) -> None:
+    """One row per clip that was left out; the file of an earlier run is replaced as a whole."""
+    import csv
+    import os
+
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        rows: Sequence[tuple[str, str]] = [(skipped.clip, skipped.reason) for skipped in report.skipped]
+        csv.writer(file, lineterminator="\n").writerows([("clip", "reason"), *rows])
+    temporary.replace(path)
+
+
+def _facts(report: "ExtractionReport", out: Path, reasons: Path) -> dict[str, Any]:
+    return {
+        "store": str(out),
+        "extracted": len(report.done),
+        "reused": len(report.reused),
+        "skipped": [{"clip": skipped.clip, "reason": skipped.reason} for skipped in report.skipped],
+        "skipped_csv": str(reasons),
+    }
