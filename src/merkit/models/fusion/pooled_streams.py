@@ -1,0 +1,43 @@
+"""Every modality as one vector a row, with a learned vector where it is absent."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from merkit.data.batch import Tokens
+from merkit.models.pooling import build_pooling
+
+__all__ = ["PooledStreams"]
+
+
+class PooledStreams(nn.Module):
+    """Pools each modality over time; rows without the modality get its learned vector instead.
+
+    That vector starts at zero and learns only from rows that lack the modality (or lost it to modality dropout).
+
+    Args:
+        widths: modality -> `D_m`.
+        pooling: a name in `POOLINGS`.
+
+    Example:
+        >>> streams = PooledStreams({"text": 2}, "mean")
+        >>> streams({"text": Tokens(torch.ones(1, 3, 2), torch.zeros(1, 3, dtype=torch.bool))})["text"].tolist()
+        [[0.0, 0.0]]
+    """
+
+    def __init__(self, widths: Mapping[str, int], pooling: str) -> None:
+        super().__init__()
+        poolings = {name: build_pooling(pooling, width) for name, width in widths.items()}
+        self.widths = {name: module.width for name, module in poolings.items()}
+        modules: Any = poolings
+        self.poolings = nn.ModuleDict(modules)
+        self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in self.widths.items()})
+
+    def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Tensor]:
+        """`{modality: (B, P_m)}` in the order of `widths`."""
+        return {
+            name: torch.where(tokens[name].present[:, None], pool(tokens[name].x, tokens[name].mask), self.absent[name])
+            for name, pool in self.poolings.items()
+        }
