@@ -1,0 +1,136 @@
+"""Losses on classes that exclude one another: targets are class indices or distributions (soft labels, mixup).
+
+Every class here is called as `loss(logit (…, K), target (…,) or (…, K), valid, weight (B,) = None)` and gives a scalar:
+the mean over what is known, by weight.
+"""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from merkit.data.table import TargetColumn
+from merkit.models.losses.balance import class_weights
+from merkit.models.losses.known import known_rows, weighted_mean
+from merkit.schema import TargetSpec
+
+__all__ = ["CrossEntropyLoss", "FocalLoss", "KLLoss"]
+
+ClassWeight = Literal["none", "balanced"] | Sequence[float]
+
+
+def _distribution(target: Tensor, labels: int, dtype: torch.dtype) -> Tensor:
+    """`(n,)` class indices as `(n, K)` one-hot; distributions as they are."""
+    return target if target.is_floating_point() else F.one_hot(target, labels).to(dtype)
+
+
+class CrossEntropyLoss(nn.Module):
+    """`-Σ_k y_k w_k log p_k`, with classes weighted as `torch.nn.CrossEntropyLoss` does for class indices: the mean is
+    over `Σ y_k w_k`. For distributions torch divides by the number of rows; here a one-hot distribution and its class
+    index give the same loss.
+
+    Args:
+        spec: the target.
+        column: the training part, for `balanced`.
+        smoothing: share in [0, 1] of every target that is spread evenly over all classes.
+        class_weight: `none`, `balanced`, or `K` numbers.
+
+    Example:
+        >>> loss = CrossEntropyLoss(TargetSpec("e", "single_label", ("a", "b")))
+        >>> known = torch.tensor([True, False])
+        >>> round(loss(torch.zeros(2, 2), torch.tensor([0, 1]), known).item(), 4)
+        0.6931
+    """
+
+    def __init__(
+        self,
+        spec: TargetSpec,
+        column: TargetColumn | None = None,
+        *,
+        smoothing: float = 0.0,
+        class_weight: ClassWeight = "none",
+    ) -> None:
+        super().__init__()
+        self.class_weight: Tensor | None
+        self.smoothing = smoothing
+        self.register_buffer("class_weight", class_weights(spec, class_weight, column))
+
+    def forward(self, logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The mean over known rows."""
+        logit, target, rows = known_rows(logit, target, valid, weight)
+        loss = F.cross_entropy(
+            logit, target, weight=self.class_weight, label_smoothing=self.smoothing, reduction="none"
+        )
+        if self.class_weight is None:
+            return weighted_mean(loss, rows)
+        share = _distribution(target, logit.shape[-1], logit.dtype) @ self.class_weight
+        return (loss * rows).sum() / (share * rows).sum().clamp_min(torch.finfo(loss.dtype).tiny)
+
+
+class FocalLoss(nn.Module):
+    """`-Σ_k y_k w_k (1 - p_k)^γ log p_k` for each row on its own (Lin et al. 2017, "Focal loss for dense object
+    detection", eq. 5, over a softmax). With γ = 0 it is `CrossEntropyLoss`.
+
+    Args:
+        spec: the target.
+        column: the training part, for `balanced`.
+        gamma: how much less a row counts that is answered well.
+        class_weight: `none`, `balanced`, or `K` numbers (the paper's α).
+
+    Example:
+        >>> loss = FocalLoss(TargetSpec("e", "single_label", ("a", "b")), gamma=2.0)
+        >>> round(loss(torch.zeros(1, 2), torch.tensor([0]), torch.tensor([True])).item(), 4)
+        0.1733
+    """
+
+    def __init__(
+        self,
+        spec: TargetSpec,
+        column: TargetColumn | None = None,
+        *,
+        gamma: float = 2.0,
+        class_weight: ClassWeight = "none",
+    ) -> None:
+        super().__init__()
+        self.class_weight: Tensor | None
+        self.gamma = gamma
+        self.register_buffer("class_weight", class_weights(spec, class_weight, column))
+
+    def forward(self, logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The mean over known rows."""
+        logit, target, rows = known_rows(logit, target, valid, weight)
+        y = _distribution(target, logit.shape[-1], logit.dtype)
+        y = y if self.class_weight is None else y * self.class_weight
+        log_prob = F.log_softmax(logit, -1)
+        loss = -(y * _focus(-torch.expm1(log_prob), self.gamma) * log_prob).sum(-1)
+        return (loss * rows).sum() / (y.sum(-1) * rows).sum().clamp_min(torch.finfo(loss.dtype).tiny)
+
+
+def _focus(miss: Tensor, gamma: float) -> Tensor:
+    """`miss ** gamma` for probabilities; the floor keeps the slope finite at 0 where γ < 1."""
+    return miss.clamp_min(torch.finfo(miss.dtype).eps) ** gamma
+
+
+class KLLoss(nn.Module):
+    """`Σ_k y_k (log y_k - log p_k)`: cross entropy without the part that no model can remove.
+
+    Args:
+        spec: the target.
+        column: not used.
+
+    Example:
+        >>> loss = KLLoss(TargetSpec("e", "soft_label", ("a", "b")))
+        >>> loss(torch.zeros(1, 2), torch.tensor([[0.5, 0.5]]), torch.ones(1, 2, dtype=torch.bool)).item()
+        0.0
+    """
+
+    def __init__(self, spec: TargetSpec, column: TargetColumn | None = None) -> None:
+        super().__init__()
+
+    def forward(self, logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:
+        """The mean over known rows."""
+        logit, target, rows = known_rows(logit, target, valid, weight)
+        y = _distribution(target, logit.shape[-1], logit.dtype)
+        return weighted_mean(F.kl_div(F.log_softmax(logit, -1), y, reduction="none").sum(-1), rows)
