@@ -114,6 +114,10 @@ class FusionModel(nn.Module):
         super().__init__()
         if not widths or not specs:
             raise ConfigError("a model needs at least one modality and one target")
+        for name in widths:
+            # names become attributes of modules
+            if "." in name or hasattr(nn.ModuleDict, name):
+                raise ConfigError(f"modality {name!r} cannot be called so; leave out dots and the words of torch.nn")
         if context not in ("none", "streams", "fused"):
             raise ConfigError(f"context is {context!r}; it can be none, streams or fused")
         self.specs = tuple(specs)

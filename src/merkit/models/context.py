@@ -1,15 +1,14 @@
 """Dialogue context: what the turns before and after a clip add to it."""
 
-import math
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 from merkit.data.batch import Tokens
 from merkit.errors import ConfigError
+from merkit.models.attention import AttentionLayer
 from merkit.models.pooling import build_pooling, hide
 
 __all__ = ["CONTEXTS", "AttentionContext", "DialogueContext", "RecurrentContext", "StreamContext"]
@@ -88,39 +87,23 @@ class AttentionContext(nn.Module):
 
     def __init__(self, width: int, dropout: float, *, heads: int = 0, farthest: int = 16) -> None:
         super().__init__()
-        heads = heads or math.gcd(width, 4)
-        if width % heads:
-            raise ConfigError(f"attention context: width {width} is no multiple of {heads} heads")
-        self.heads, self.farthest, self.rate = heads, farthest, dropout
-        self.query, self.keys = nn.Linear(width, width), nn.Linear(width, 2 * width)
+        self.farthest = farthest
         self.code = nn.Embedding(2 * farthest + 1, width)
         nn.init.normal_(self.code.weight, std=0.02)
         # what the clip asks with where its own turn is absent, and what it finds where nobody else is there
-        self.nobody = nn.Parameter(torch.zeros(2, width))
-        nn.init.normal_(self.nobody, std=0.02)
-        self.out = nn.Linear(width, width)
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
-        self.feedforward = nn.Sequential(nn.Linear(width, 2 * width), nn.GELU(), nn.Linear(2 * width, width))
-        self.dropout = nn.Dropout(dropout)
+        self.unheard, self.nobody = (nn.Parameter(torch.randn(1, width) * 0.02) for _ in range(2))
+        self.layer = AttentionLayer(width, heads=heads, dropout=dropout)
 
     def forward(self, rows: Tensor, present: Tensor, context: Tensor, position: Tensor) -> Tensor:
         """See `DialogueContext`."""
-        b, c = context.shape
         real = (context >= 0) & present[context.clamp_min(0)]
         turns = hide(rows[context.clamp_min(0)], real)
         itself = real & (position == 0)
-        own = torch.where(itself.any(1)[:, None], hide(turns, itself).sum(1), self.nobody[0])  # (B, D)
+        own = torch.where(itself.any(1, keepdim=True), hide(turns, itself).sum(1), self.unheard)
         turns = turns + self.code(position.clamp(-self.farthest, self.farthest) + self.farthest)
-        seen = torch.cat([self.nobody[1].expand(b, 1, -1), turns], 1)
+        seen = torch.cat([self.nobody.expand(len(own), 1, -1), turns], 1)
         mask = torch.cat([torch.ones_like(real[:, :1]), real], 1)
-
-        query = self.query(own).view(b, 1, self.heads, -1).transpose(1, 2)
-        key, value = self.keys(seen).view(b, c + 1, 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        found = F.scaled_dot_product_attention(
-            query, key, value, attn_mask=mask[:, None, None], dropout_p=self.rate if self.training else 0.0
-        )
-        x = self.norms[0](own + self.dropout(self.out(found.transpose(1, 2).reshape(b, -1))))
-        return self.norms[1](x + self.dropout(self.feedforward(x)))
+        return self.layer(own[:, None], seen, mask)[0][:, 0]
 
 
 CONTEXTS = ("gru", "lstm", "attention")

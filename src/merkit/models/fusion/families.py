@@ -8,11 +8,19 @@ from typing import Any
 from merkit.errors import ConfigError
 from merkit.models.fusion.concat import ConcatFusion
 from merkit.models.fusion.contract import Fusion
+from merkit.models.fusion.cross_modal import CrossModalFusion
+from merkit.models.fusion.label_query import LabelQueryFusion
+from merkit.models.fusion.modality_attention import ModalityAttentionFusion
+from merkit.models.fusion.tensor import TensorFusion
 
 __all__ = ["FUSIONS", "build_fusion"]
 
 FUSIONS: dict[str, Callable[..., Fusion]] = {
     "concat": ConcatFusion,
+    "modality_attention": ModalityAttentionFusion,
+    "tensor": TensorFusion,
+    "cross_modal": CrossModalFusion,
+    "label_query": LabelQueryFusion,
 }
 
 
