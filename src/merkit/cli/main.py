@@ -9,6 +9,9 @@ from merkit import __version__
 from merkit.cli.analyze import analyze
 from merkit.cli.demo import demo
 from merkit.cli.doctor import doctor
+from merkit.cli.evaluate import compare, evaluate
+from merkit.cli.extract import extract
+from merkit.cli.train import study, train, tune
 from merkit.cli.weights import weights
 from merkit.errors import MerkitError
 
@@ -27,6 +30,12 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(demo)
 app.command()(doctor)
+app.command()(extract)
+app.command()(train)
+app.command()(evaluate)
+app.command()(compare)
+app.command()(study)
+app.command()(tune)
 app.add_typer(weights, name="weights")
 
 

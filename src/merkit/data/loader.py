@@ -63,7 +63,7 @@ def batch_loader(
     return DataLoader(
         dataset,
         batch_sampler=order,  # ty: ignore[invalid-argument-type]
-        collate_fn=_as_is if transform is None else transform,
+        collate_fn=_as_is if transform is None else transform,  # ty: ignore[invalid-argument-type]
         num_workers=workers,
         persistent_workers=False,
         multiprocessing_context="spawn" if workers else None,

@@ -42,7 +42,7 @@ class Ranger(torch.optim.RAdam):
         self.alpha, self.every = alpha, every
 
     @torch.no_grad()
-    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # ty: ignore[invalid-method-override]
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:  # ty: ignore[incompatible-method-override]
         """One step; every `every`-th one ends with the slow weights moving and the fast ones starting over from there."""
         loss = None
         if closure is not None:

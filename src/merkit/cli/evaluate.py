@@ -1,0 +1,96 @@
+"""`merkit evaluate` and `merkit compare`: figures with intervals, and whether two runs differ."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["compare", "evaluate"]
+
+
+def evaluate(
+    runs: Annotated[list[Path], typer.Argument(help="One run, or several for an ensemble.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Another folder of the same layout; none = the one of training.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="`test`, `valid` or `train`.")] = "test",
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable figures on stdout.")] = False,
+) -> None:
+    """Measure runs on a split, with 95 % intervals. The only command that reads test labels; each reading is counted.
+
+    A run of several seeds is shown as mean with its interval over seeds, and as an ensemble.
+
+    Examples:
+
+        merkit evaluate runs/mine
+
+        merkit evaluate runs/mine --root another/folder --split test
+
+        merkit evaluate runs/a runs/b --split valid      # each, and both together as one ensemble
+    """
+    import json
+
+    from merkit.training.evaluate import evaluate_runs
+
+    found = evaluate_runs(runs, root=root, split=split, draws=draws)
+    if as_json:
+        typer.echo(json.dumps([item.to_dict() for item in found], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    from merkit.evaluation.measures import definitions
+
+    console = Console()
+    for item in found:
+        over = f"{item.seeds} seeds, interval over seeds" if item.seeds > 1 else "95 % bootstrap interval over clips"
+        table = Table(
+            "measure", "value", title=f"{item.name} · {item.split}, n={item.n} · {over}", title_justify="left"
+        )
+        for name, interval in item.measures.items():
+            table.add_row(name, str(interval))
+        console.print(table)
+    for name, meaning in definitions(found[0].measures).items():
+        console.print(f"  {name}: {meaning}", style="dim")
+    if split == "test":
+        times = max(item.readings for item in found)
+        console.print(
+            f"This run's test split has now been read {times} time{'s' if times != 1 else ''}; its record says so."
+        )
+
+
+def compare(
+    first: Annotated[Path, typer.Argument(help="A run.")],
+    second: Annotated[Path, typer.Argument(help="Another run.")],
+    split: Annotated[str, typer.Option(help="Split that both were evaluated on.")] = "valid",
+    measure: Annotated[str | None, typer.Option(help="Measure to compare; none = all.")] = None,
+    draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 2000,
+    as_json: Annotated[bool, typer.Option("--json", help="Machine-readable figures on stdout.")] = False,
+) -> None:
+    """Does one run beat the other? Paired bootstrap over the clips that both answered for, whole groups at a time.
+
+    Runs of several seeds are compared as ensembles. Predictions for `valid` are made on the way; those for `test` must
+    be there already, because only `merkit evaluate` reads test labels.
+
+    Examples:
+
+        merkit compare runs/concat runs/tensor
+
+        merkit compare runs/concat runs/tensor --split test --measure accuracy
+    """
+    import json
+
+    from merkit.training.compare import compare_runs
+
+    rows = compare_runs(first, second, split=split, measure=measure, draws=draws)
+    if as_json:
+        typer.echo(json.dumps([row.to_dict() for row in rows], indent=1))
+        return
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table("measure", str(first), str(second), "difference, 95 %", "p", title=f"{split}, n={rows[0].n}")
+    for row in rows:
+        table.add_row(row.measure, f"{row.first:.4f}", f"{row.second:.4f}", str(row.difference), f"{row.p_value:.3f}")
+    Console().print(table)

@@ -1,0 +1,222 @@
+"""Which measures a target has: one table per kind, each entry with its definition. A measure that is undefined is NaN."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import numpy as np
+
+from merkit.evaluation import metrics, multilabel, ranking, regression, softlabels
+from merkit.evaluation.bootstrap import Interval, resample
+from merkit.schema import TargetSpec
+
+__all__ = ["MEASURES", "Measure", "definitions", "interval_of", "measure_all", "measures_of"]
+
+_Function = Callable[[np.ndarray, np.ndarray, np.ndarray], float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One figure.
+
+    Args:
+        name: as configs and tables write it.
+        function: `(output, target, valid) -> number`, over whole splits.
+        higher_is_better: direction.
+        definition: what exactly is computed, in one sentence.
+    """
+
+    name: str
+    function: _Function
+    higher_is_better: bool
+    definition: str
+
+
+def _rows(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
+    """For measures of whole clips: clips that are not known are left out."""
+
+    def known(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+        keep = valid if valid.ndim == 1 else valid.all(-1)
+        return function(output[keep], target[keep]) if keep.any() else float("nan")
+
+    return known
+
+
+def _columns(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
+    """For regressions: the mean over the dimensions, each on its known clips."""
+
+    def mean(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+        each = [
+            function(output[valid[:, k], k].astype(float), target[valid[:, k], k].astype(float))
+            for k in range(output.shape[1])
+            if valid[:, k].any()
+        ]
+        return float(np.mean(each)) if each else float("nan")
+
+    return mean
+
+
+def _table(*rows: tuple[str, _Function, bool, str]) -> dict[str, Measure]:
+    return {name: Measure(name, function, up, definition) for name, function, up, definition in rows}
+
+
+_CLASSES = (
+    ("accuracy", _rows(metrics.accuracy), True, "share of clips whose likeliest class is the true one (WA)"),
+    ("uar", _rows(metrics.unweighted_average_recall), True, "mean recall over the classes that occur (UA, UAR)"),
+    ("macro_f1", _rows(metrics.macro_f1), True, "mean F1 over the classes that occur or are predicted"),
+    ("weighted_f1", _rows(metrics.weighted_f1), True, "F1 averaged with the classes' shares as weights"),
+    ("auroc", _rows(ranking.auroc), True, "area under the ROC curve, mean of one class against the rest"),
+    ("nll", _rows(metrics.nll), False, "mean negative log-likelihood, nats"),
+    ("brier", _rows(metrics.brier), False, "squared distance to the one-hot truth, summed over classes, in [0, 2]"),
+    ("ece", _rows(metrics.expected_calibration_error), False, "expected calibration error of the top class, 15 bins"),
+)
+_REGRESSION = (
+    ("mae", _columns(regression.mae), False, "mean absolute error"),
+    ("rmse", _columns(regression.rmse), False, "root mean squared error"),
+    ("pearson", _columns(regression.pearson), True, "Pearson's r"),
+    ("ccc", _columns(regression.ccc), True, "Lin's concordance correlation"),
+)
+_SENTIMENT = (
+    ("acc7", _columns(regression.acc7), True, "share whose value rounds to the rounded truth, in [-3, 3]"),
+    (
+        "acc2_negative_nonnegative",
+        _columns(regression.acc2_negative_nonnegative),
+        True,
+        "negative against zero or positive, all clips",
+    ),
+    (
+        "acc2_negative_positive",
+        _columns(regression.acc2_negative_positive),
+        True,
+        "negative against positive, clips rated exactly 0 left out",
+    ),
+    (
+        "f1_negative_nonnegative",
+        _columns(regression.f1_negative_nonnegative),
+        True,
+        "weighted F1, negative against zero or positive",
+    ),
+    (
+        "f1_negative_positive",
+        _columns(regression.f1_negative_positive),
+        True,
+        "weighted F1, clips rated exactly 0 left out",
+    ),
+)
+
+MEASURES: dict[str, dict[str, Measure]] = {
+    "single_label": _table(*_CLASSES),
+    "soft_label": _table(
+        (
+            "cross_entropy",
+            _rows(softlabels.soft_cross_entropy),
+            False,
+            "mean cross-entropy with the raters' shares, nats",
+        ),
+        (
+            "kl",
+            _rows(softlabels.kl_divergence),
+            False,
+            "mean KL divergence of the raters' shares from the answer, nats",
+        ),
+        (
+            "tie_accuracy",
+            _rows(softlabels.tie_aware_accuracy),
+            True,
+            "likeliest class is among those most raters chose",
+        ),
+    ),
+    "multi_label": _table(
+        ("map", ranking.mean_average_precision, True, "mean average precision over the labels that have a positive"),
+        ("micro_f1", multilabel.multilabel_micro_f1, True, "F1 over all clips and labels at .5"),
+        ("macro_f1", multilabel.multilabel_macro_f1, True, "mean F1 of the labels at .5"),
+    ),
+    "regression": _table(*_REGRESSION),
+    "sentiment": _table(*_REGRESSION, *_SENTIMENT),
+}
+
+
+def measures_of(spec: TargetSpec) -> dict[str, Measure]:
+    """The measures of a target; a regression whose only dimension is called `sentiment` has those of its field too.
+
+    Example:
+        >>> list(measures_of(TargetSpec("rating", "regression", ("valence",))))
+        ['mae', 'rmse', 'pearson', 'ccc']
+    """
+    sentiment = spec.kind == "regression" and spec.labels == ("sentiment",)
+    return MEASURES["sentiment" if sentiment else spec.kind]
+
+
+def measure_all(
+    spec: TargetSpec,
+    output: np.ndarray,
+    target: np.ndarray,
+    valid: np.ndarray,
+    names: Iterable[str] | None = None,
+) -> dict[str, float]:
+    """Measures of one target.
+
+    Args:
+        spec: the target.
+        output: `(n, K)` probabilities, or values of a regression.
+        target: `(n,)` class indices, or `(n, K)`.
+        valid: `(n,)` or `(n, K)` bool.
+        names: which; none = all.
+
+    Example:
+        >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
+        >>> measure_all(spec, np.eye(2), np.array([0, 1]), np.array([True, True]), ["accuracy"])
+        {'accuracy': 1.0}
+    """
+    table = measures_of(spec)
+    chosen = table if names is None else {name: table[name] for name in names if name in table}
+    return {name: measure.function(output, target, valid) for name, measure in chosen.items()}
+
+
+def interval_of(
+    spec: TargetSpec,
+    output: np.ndarray,
+    target: np.ndarray,
+    valid: np.ndarray,
+    *,
+    groups: np.ndarray | None = None,
+    draws: int = 1000,
+    level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Interval]:
+    """All measures with bootstrap intervals over clips, or over whole groups; one set of resamples serves them all.
+
+    Example:
+        >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
+        >>> print(interval_of(spec, np.eye(2), np.array([0, 1]), np.array([True, True]), draws=100)["accuracy"])
+        1.000 [1.000, 1.000]
+    """
+    rng = np.random.default_rng(seed)
+    point = measure_all(spec, output, target, valid)
+    drawn: dict[str, list[float]] = {name: [] for name in point}
+    for _ in range(draws):
+        rows = resample(len(output), groups, rng)
+        for name, value in measure_all(spec, output[rows], target[rows], valid[rows]).items():
+            drawn[name].append(value)
+    tails = [(1 - level) / 2, (1 + level) / 2]
+    intervals = {}
+    for name, values in drawn.items():
+        there = np.asarray(values)[~np.isnan(values)]
+        low, high = np.quantile(there, tails) if len(there) else (np.nan, np.nan)
+        intervals[name] = Interval(point[name], float(low), float(high))
+    return intervals
+
+
+def definitions(names: Iterable[str]) -> dict[str, str]:
+    """What each of `target.measure` means, each measure once.
+
+    Example:
+        >>> definitions(["emotion.uar"])
+        {'uar': 'mean recall over the classes that occur (UA, UAR)'}
+    """
+    known = {name: measure.definition for table in MEASURES.values() for name, measure in table.items()}
+    found = {}
+    for name in names:
+        short = name.rsplit(".", 1)[-1]
+        if short in known:
+            found[short] = known[short]
+    return found

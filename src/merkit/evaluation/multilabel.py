@@ -1,0 +1,73 @@
+"""Measures of targets where every label is on or off, and the threshold of each label."""
+
+import numpy as np
+
+__all__ = ["fit_thresholds", "label_f1", "multilabel_macro_f1", "multilabel_micro_f1"]
+
+
+def label_f1(
+    prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, threshold: float | np.ndarray = 0.5
+) -> np.ndarray:
+    """F1 of each label, `(K,)`; 0 where a label is neither there nor predicted.
+
+    Args:
+        prob: `(n, K)`.
+        target: `(n, K)`, on above .5.
+        valid: `(n, K)` bool.
+        threshold: one, or `(K,)`; at it or above a label is predicted.
+
+    Example:
+        >>> label_f1(np.array([[0.9, 0.2], [0.7, 0.6]]), np.array([[1, 0], [0, 1]]))
+        array([0.66666667, 1.        ])
+    """
+    known = np.ones(prob.shape, bool) if valid is None else valid
+    guess, truth = (prob >= threshold) & known, (target > 0.5) & known
+    hits, size = (guess & truth).sum(0), guess.sum(0) + truth.sum(0)
+    return np.divide(2.0 * hits, size, out=np.zeros(len(hits)), where=size > 0)
+
+
+def multilabel_macro_f1(
+    prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, threshold: float | np.ndarray = 0.5
+) -> float:
+    """Mean of `label_f1` over all labels.
+
+    Example:
+        >>> multilabel_macro_f1(np.array([[0.9, 0.2]]), np.array([[1, 1]]))
+        0.5
+    """
+    return float(label_f1(prob, target, valid, threshold).mean())
+
+
+def multilabel_micro_f1(
+    prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, threshold: float | np.ndarray = 0.5
+) -> float:
+    """F1 over all clips and labels as one pile.
+
+    Example:
+        >>> round(multilabel_micro_f1(np.array([[0.9, 0.2]]), np.array([[1, 1]])), 4)
+        0.6667
+    """
+    known = np.ones(prob.shape, bool) if valid is None else valid
+    guess, truth = (prob >= threshold) & known, (target > 0.5) & known
+    size = guess.sum() + truth.sum()
+    return float(2 * (guess & truth).sum() / size) if size else 0.0
+
+
+def fit_thresholds(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """`(K,)` thresholds with the best F1 of each label; fit on valid, use elsewhere. .5 for labels without a positive.
+
+    Example:
+        >>> fit_thresholds(np.array([[0.3], [0.2], [0.1]]), np.array([[1], [1], [0]]))
+        array([0.2])
+    """
+    known = np.ones(prob.shape, bool) if valid is None else valid
+    found = np.full(prob.shape[1], 0.5)
+    for k in range(prob.shape[1]):
+        score, truth = prob[known[:, k], k], target[known[:, k], k] > 0.5
+        if truth.any():
+            order = np.argsort(-score, kind="stable")
+            hits = np.cumsum(truth[order])
+            last = np.append(np.diff(score[order]) != 0, True)
+            f1 = 2 * hits[last] / (np.flatnonzero(last) + 1 + truth.sum())
+            found[k] = score[order][last][f1.argmax()]
+    return found

@@ -1,0 +1,167 @@
+"""Where the clips come from, how they are split, and how many turns of context a clip is seen with."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from pydantic import Field
+
+from merkit.config import Config
+from merkit.corpora.arrays import ArraysConfig, read_arrays
+from merkit.data.table import ClipTable
+from merkit.errors import ConfigError
+
+__all__ = ["DataConfig", "SplitConfig", "load_table", "modalities_of", "targets_of"]
+
+
+class SplitConfig(Config):
+    """How clips are divided."""
+
+    kind: Literal["official", "group", "kfold", "leave_one_out"] = "official"
+    """`official` = as the corpus says; `group` = shares by whole groups; `kfold`, `leave_one_out` = by groups as well."""
+    by: str = "speaker"
+    """Which group never lies in two splits: `speaker`, `session`, `dialogue`, `movie` …"""
+    folds: int = Field(5, ge=2)
+    """Of `kfold`."""
+    fold: int = Field(0, ge=0)
+    """Which fold is valid."""
+    out: str = ""
+    """The group that `leave_one_out` leaves out."""
+    fractions: tuple[float, ...] = (0.8, 0.1, 0.1)
+    """Shares of train, valid, test for `group`."""
+    keep_test: bool = True
+    """Leave an official test split where it is and divide the rest."""
+    seed: int = 0
+    """Of the division; not the seed of training, which may vary over one division."""
+
+
+class DataConfig(Config):
+    """The data of a run."""
+
+    root: Path = Path()
+    """A folder from `merkit prepare`, or one with arrays (`data.arrays`)."""
+    arrays: ArraysConfig = ArraysConfig()
+    """Which column of an `.npz` file means what, where the root holds arrays instead of a manifest."""
+    store: Path | None = None
+    """Feature store from `merkit extract`; none = `features` in the root."""
+    modalities: tuple[str, ...] = ()
+    """Which modalities the model takes; none = all that are there."""
+    targets: tuple[str, ...] = ()
+    """Which targets are trained; none = all."""
+    text_encoder: str = ""
+    """Make text features from the words with this encoder: a folder from `benchmarks.mosi.encoder`, or `minilm`."""
+    split: SplitConfig = SplitConfig()
+    """How clips are divided."""
+    earlier: int = Field(0, ge=-1)
+    """Turns of the dialogue before each clip that the model sees; -1 = all."""
+    later: int = Field(0, ge=-1)
+    """Turns after it; 0 where answers must not wait for what comes next."""
+    num_data: int = Field(0, ge=0)
+    """Clips of each split, for trying things out; 0 = all."""
+    allow_leaks: tuple[str, ...] = ()
+    """Kinds of leakage finding to go on in spite of, by name."""
+
+
+def load_table(config: DataConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:
+    """The clips of a config, divided as it says.
+
+    Args:
+        config: of a run.
+        root: another folder of the same layout in place of `data.root`.
+        split: give only these clips, as the corpus itself splits them; for evaluation on `test`.
+
+    Raises:
+        ConfigError: no data in the root, or modalities or targets that are not there.
+        MediaError: the data cannot be read.
+    """
+    where = Path(root) if root is not None else config.root
+    if (where / "manifest.parquet").is_file() or where.suffix == ".parquet":
+        table = _prepared(where, config, moved=root is not None)
+    elif config.arrays.modalities:
+        table = read_arrays(where, config.arrays)
+    else:
+        raise ConfigError(
+            f"data.root={where}: holds no manifest.parquet (see `merkit prepare`), and data.arrays.modalities names no columns"
+        )
+    if config.text_encoder:
+        table = _encoded(table, config.text_encoder)
+    wanted, targets = modalities_of(config, table), targets_of(config, table)
+    table = replace(
+        table,
+        streams={name: table.streams[name] for name in wanted},
+        targets={name: table.targets[name] for name in targets},
+    )
+    if config.split.kind != "official":
+        table = _divided(table, config.split)
+    if split is not None:
+        table = table.where(split)
+        if not len(table):
+            raise ConfigError(f"{where}: no clips in split {split}")
+    if config.num_data:
+        from merkit.data import splits
+
+        return splits.subset(table, config.num_data)
+    return table
+
+
+def modalities_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
+    """The modalities that a run takes, in the corpus's order.
+
+    Raises:
+        ConfigError: one that the corpus lacks.
+    """
+    if missing := set(config.modalities) - set(table.streams):
+        raise ConfigError(f"data.modalities: no {', '.join(sorted(missing))}; there are {', '.join(table.streams)}")
+    return tuple(name for name in table.streams if not config.modalities or name in config.modalities)
+
+
+def targets_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
+    """The targets that a run answers.
+
+    Raises:
+        ConfigError: one that the corpus lacks, or none at all.
+    """
+    if missing := set(config.targets) - set(table.targets):
+        raise ConfigError(f"data.targets: no {', '.join(sorted(missing))}; there are {', '.join(table.targets)}")
+    names = config.targets or tuple(table.targets)
+    if not names:
+        raise ConfigError(f"corpus {table.name} has no targets")
+    return names
+
+
+def _prepared(where: Path, config: DataConfig, moved: bool) -> ClipTable:
+    from merkit.corpora import clip_table, read_manifest
+    from merkit.features.store import FeatureStore
+
+    manifest = read_manifest(where)
+    folder = where if where.is_dir() else where.parent
+    path = config.store if config.store is not None and not moved else folder / "features"
+    store = FeatureStore.open(path) if path.is_dir() else None
+    return clip_table(manifest, store, config.modalities or None)
+
+
+def _divided(table: ClipTable, config: SplitConfig) -> ClipTable:
+    from merkit.data import splits
+
+    if config.kind == "group":
+        return splits.by_group(table, config.by, config.fractions, seed=config.seed, keep_test=config.keep_test)
+    if config.kind == "kfold":
+        return splits.kfold_by_group(
+            table, config.by, config.folds, config.fold, seed=config.seed, keep_test=config.keep_test
+        )
+    return splits.leave_one_group_out(table, config.by, config.out)
+
+
+def _encoded(table: ClipTable, name: str) -> ClipTable:
+    """The table with text features from its words."""
+    from merkit.data.table import Provenance, TokenColumn
+    from merkit.features.sentences import sentence_encoder
+
+    if table.texts is None:
+        raise ConfigError(f"data.text_encoder={name}: corpus {table.name} has no words (data.arrays.texts)")
+    encoder = sentence_encoder(name)
+    present = np.array([bool(text.strip()) for text in table.texts])
+    column = TokenColumn.one_per_clip(encoder([str(text) for text in table.texts]), present)
+    provenance = {**table.provenance, "text": Provenance(encoder.id, encoder.fitted_on(table.name))}
+    return replace(table, streams={**table.streams, "text": column}, provenance=provenance)

@@ -1,0 +1,150 @@
+"""The generic recipe: features of any corpus, any subset of modalities, any fusion family.
+
+Read downwards: config → table → model → objective → plan. The five published systems are the same four steps with their
+own parts.
+"""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from merkit.config import Config
+from merkit.data.augment import Mixup
+from merkit.data.table import ClipTable
+from merkit.models.classifier import FusionModel
+from merkit.models.losses import EMBEDDING_LOSSES, build_loss
+from merkit.schema import TargetSpec
+from merkit.systems.data import DataConfig
+from merkit.training.config import TrainerConfig
+from merkit.training.fit import Plan
+from merkit.training.measuring import measure_of
+from merkit.training.objective import Objective
+from merkit.training.optim import OptimConfig
+
+__all__ = ["FusionConfig", "ModelConfig", "ObjectiveConfig", "build_model", "plan"]
+
+
+class ModelConfig(Config):
+    """The network."""
+
+    fusion: str = "concat"
+    """Family: `concat`, `modality_attention`, `tensor`, `cross_modal`, `label_query`."""
+    fusion_params: dict[str, Any] = {}  # noqa: RUF012  pydantic copies defaults
+    """Options of the family."""
+    width: int = Field(64, ge=1)
+    """Width that every modality is projected to."""
+    pooling: str = "mean"
+    """How the tokens of a modality become one vector, in families that fuse vectors."""
+    hidden: int = Field(0, ge=0)
+    """Width of a hidden layer before the heads; 0 = none."""
+    dropout: float = Field(0.2, ge=0, lt=1)
+    """Within the network."""
+    input_dropout: float = Field(0.0, ge=0, lt=1)
+    """On the features."""
+    modality_dropout: float = Field(0.0, ge=0, lt=1)
+    """How often a present modality of a clip is hidden in training, so that the model can do without."""
+    context: Literal["none", "streams", "fused"] = "none"
+    """Where the turns around a clip come in (`data.earlier`, `data.later`): `streams` before fusion, `fused` after it."""
+    context_kind: Literal["gru", "lstm", "attention"] = "gru"
+    """What reads the turns."""
+    late: bool = False
+    """Add the logits of heads that see one modality alone to the joint ones."""
+
+
+class ObjectiveConfig(Config):
+    """What is minimised."""
+
+    loss: str = "auto"
+    """Loss of every target that is not named in `losses`; `auto` follows from its kind. Sums: `0.7*focal + 0.3*dice`."""
+    losses: dict[str, str] = {}  # noqa: RUF012
+    """Target -> its loss."""
+    loss_params: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    """Target -> options of its loss: `{emotion: {smoothing: 0.1}}`, `{gamma: 2}`, `{pos_weight: auto}` …"""
+    weights: dict[str, float] = {}  # noqa: RUF012
+    """Target -> factor."""
+    auxiliary: float = Field(0.0, ge=0)
+    """Factor of the mean loss of heads that see one modality alone (multi-task λ)."""
+    embedding_loss: Literal["none", "triplet", "supervised_contrastive"] = "none"
+    """`triplet` or `supervised_contrastive` on the fused vectors, beside the rest."""
+    embedding_weight: float = 0.1
+    """Its factor."""
+    mixup: float = Field(0.0, ge=0)
+    """α of mixup; 0 = none."""
+    mixup_prob: float = Field(1.0, ge=0, le=1)
+    """Share of batches that are mixed."""
+
+
+class FusionConfig(Config):
+    """A run of the generic recipe."""
+
+    data: DataConfig = DataConfig()
+    """Clips, splits, context."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    objective: ObjectiveConfig = ObjectiveConfig()
+    """What is minimised."""
+    optim: OptimConfig = OptimConfig()
+    """How."""
+    trainer: TrainerConfig = TrainerConfig()
+    """The rest."""
+
+
+def build_model(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> FusionModel:
+    """The network for features of these widths, with fresh weights from torch's random numbers."""
+    c = config.model
+    return FusionModel(
+        widths,
+        specs,
+        fusion=c.fusion,
+        fusion_params=dict(c.fusion_params),
+        width=c.width,
+        pooling=c.pooling,
+        hidden=c.hidden,
+        dropout=c.dropout,
+        modality_dropout=c.modality_dropout,
+        input_dropout=c.input_dropout,
+        context=c.context if config.data.earlier or config.data.later else "none",
+        context_kind=c.context_kind,
+        auxiliary=config.objective.auxiliary > 0,
+        late=c.late,
+    )
+
+
+def plan(config: FusionConfig, table: ClipTable) -> Plan:
+    """Everything that `fit` needs. Standardisation and class weights come from the training clips alone."""
+    train = table.where("train")
+    specs = tuple(column.spec for column in table.targets.values())
+    model = build_model(config, {name: column.width for name, column in table.streams.items()}, specs)
+    model.fit_standardiser(train.streams)
+    c = config.objective
+    losses = {
+        spec.name: build_loss(
+            spec,
+            c.losses.get(spec.name, c.loss),
+            column=train.targets[spec.name],
+            **c.loss_params.get(spec.name, {}),
+        )
+        for spec in specs
+    }
+    embedding = None
+    if c.embedding_loss != "none":
+        embedding = (EMBEDDING_LOSSES[c.embedding_loss](), c.embedding_weight)
+    objective = Objective(
+        specs,
+        losses,
+        weights=c.weights,
+        auxiliary=c.auxiliary,
+        embedding=embedding,
+        augment=Mixup(c.mixup, c.mixup_prob) if c.mixup else None,
+    )
+    return Plan(
+        table=table,
+        modalities=tuple(table.streams),
+        specs=specs,
+        model=model,
+        objective=objective,
+        optim=config.optim,
+        trainer=config.trainer,
+        measure=measure_of(specs, (config.trainer.watch, *config.trainer.best_by)),
+        context=(config.data.earlier, config.data.later),
+    )

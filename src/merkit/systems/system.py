@@ -1,0 +1,66 @@
+"""What every system offers, and the table of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import nn
+
+from merkit.data.table import ClipTable
+from merkit.errors import ConfigError
+from merkit.schema import TargetSpec
+from merkit.systems import fusion
+from merkit.systems.data import load_table
+from merkit.training.fit import Plan
+
+__all__ = ["SYSTEMS", "System", "find_system"]
+
+
+class _Load(Protocol):
+    def __call__(self, config: Any, *, root: Path | None = None, split: str | None = None) -> ClipTable: ...
+
+
+def _load_data(config: Any, *, root: Path | None = None, split: str | None = None) -> ClipTable:
+    return load_table(config.data, root=root, split=split)
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One recipe.
+
+    Args:
+        name: on the command line.
+        config: its config type, with `data`, `optim` and `trainer` within.
+        plan: `(config, table of train and valid) -> Plan`.
+        build_model: `(config, {modality: width}, specs) -> model`, to load saved weights into.
+        presets: named starting points.
+        load: `(config, root, split) -> table`.
+    """
+
+    name: str
+    config: type[Any]
+    plan: Callable[[Any, ClipTable], Plan]
+    build_model: Callable[[Any, dict[str, int], tuple[TargetSpec, ...]], nn.Module]
+    presets: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
+    load: _Load = _load_data
+
+
+SYSTEMS: dict[str, System] = {
+    "fusion": System("fusion", fusion.FusionConfig, fusion.plan, fusion.build_model),
+}
+
+
+def find_system(name: str) -> System:
+    """The system of that name.
+
+    Raises:
+        ConfigError: there is none.
+
+    Example:
+        >>> find_system("fusion").config.__name__
+        'FusionConfig'
+    """
+    if name not in SYSTEMS:
+        raise ConfigError(f"no system {name!r}; there are {', '.join(SYSTEMS)}")
+    return SYSTEMS[name]

@@ -1,0 +1,189 @@
+"""What happens around an epoch: averaging weights, keeping the best, stopping, saving, history.
+
+`Keeper` holds the best weights in memory and in every checkpoint, so a run that is resumed from `last.ckpt` knows its
+best epoch even if that lies before the crash. All writing is atomic.
+"""
+
+import csv
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor
+
+from merkit.training.config import TrainerConfig
+from merkit.training.criteria import Criterion
+from merkit.training.module import Trainee
+
+__all__ = ["Averaging", "Keeper"]
+
+Weights = dict[str, Tensor]
+# epochs, of how many, measures of the epoch, chosen measure so far
+EpochDone = Callable[[int, int, Mapping[str, float]], object]
+
+
+class Averaging(pl.Callback):
+    """An exponential moving average of the weights, which takes their place while measuring.
+
+    Args:
+        decay: share of the old average at each step; it starts lower, `(1 + t) / (10 + t)`, so that early weights are
+            forgotten.
+    """
+
+    def __init__(self, decay: float) -> None:
+        self.decay = decay
+        self.average: Weights = {}
+        self.steps = 0
+        self._live: Weights = {}
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The average starts at the first weights."""
+        if not self.average:
+            self.average = copy_of(pl_module)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """One step of the average after each step of the optimiser."""
+        if trainer.global_step == self.steps:
+            return
+        self.steps = trainer.global_step
+        decay = min(self.decay, (1 + self.steps) / (10 + self.steps))
+        for name, value in _trained(pl_module).state_dict().items():
+            if value.is_floating_point():
+                self.average[name].lerp_(value.detach(), 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The average is what is measured."""
+        self._live = copy_of(pl_module)
+        _trained(pl_module).load_state_dict(self.average)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Training goes on from the live weights."""
+        _trained(pl_module).load_state_dict(self._live)
+        self._live = {}
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints."""
+        return {"average": self.average, "steps": self.steps}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From checkpoints."""
+        self.average, self.steps = state_dict["average"], state_dict["steps"]
+
+
+class Keeper(pl.Callback):
+    """Measures by epoch, best weights by each criterion, early stopping, and checkpoints to resume from.
+
+    Args:
+        folder: of the run.
+        config: of the trainer.
+        averaging: whose average is kept in place of the live weights.
+        epoch_done: told after every epoch.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TrainerConfig,
+        averaging: Averaging | None = None,
+        epoch_done: EpochDone | None = None,
+        order: Any = None,
+    ) -> None:
+        self.folder, self.config, self.averaging, self.epoch_done = folder, config, averaging, epoch_done
+        self.order = order
+        self.watch = None if config.watch == "last" else Criterion.parse(config.watch)
+        self.criteria = [Criterion.parse(text) for text in config.best_by]
+        if self.watch is not None and self.watch.text not in config.best_by:
+            self.criteria.insert(0, self.watch)
+        self.best: dict[str, dict[str, Any]] = {}
+        self.history: list[dict[str, float]] = []
+        self.stale = 0
+        self._saved_s = time.monotonic()
+        self._begun_s = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """A checkpoint within the epoch, where asked for."""
+        every = self.config.save_every_steps
+        if every and (batch_idx + 1) % every == 0:
+            trainer.save_checkpoint(self.folder / "last.ckpt")
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Compares the epoch with the best so far."""
+        assert isinstance(pl_module, Trainee)
+        for criterion in self.criteria:
+            value = criterion(pl_module.measures)
+            held = self.best.get(criterion.text)
+            if criterion.better(value, None if held is None else held["value"]):
+                weights = self.averaging.average if self.averaging else copy_of(pl_module)
+                weights = {name: value.clone() for name, value in weights.items()} if self.averaging else weights
+                self.best[criterion.text] = {"value": value, "epoch": trainer.current_epoch, "weights": weights}
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """History, early stopping, and a checkpoint when one is due."""
+        assert isinstance(pl_module, Trainee)
+        epoch = trainer.current_epoch
+        rate = trainer.optimizers[0].param_groups[0]["lr"]
+        row = {"epoch": epoch, "lr": rate, "train_loss": pl_module.train_loss}
+        self.history.append({**row, **{f"valid.{name}": value for name, value in pl_module.measures.items()}})
+        if self.watch is not None and self.config.patience and self.watch.text in self.best:
+            self.stale = epoch - self.best[self.watch.text]["epoch"]
+            trainer.should_stop = trainer.should_stop or self.stale >= self.config.patience
+        if self.epoch_done is not None:
+            self.epoch_done(epoch + 1, trainer.max_epochs or 0, self.history[-1])
+        if time.monotonic() - self._saved_s >= self.config.save_every_s:
+            self.save(trainer)
+
+    def save(self, trainer: pl.Trainer) -> None:
+        """A checkpoint and the history so far."""
+        trainer.save_checkpoint(self.folder / "last.ckpt")
+        write_history(self.history, self.folder / "history.csv")
+        self._saved_s = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """For checkpoints: the best weights travel inside."""
+        return {"best": self.best, "history": self.history}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """From checkpoints."""
+        self.best, self.history = state_dict["best"], state_dict["history"]
+
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Tells the order of batches where the run was."""
+        if self.order is not None:
+            loop = checkpoint["loops"]["fit_loop"]
+            done = loop["epoch_loop.batch_progress"]["current"]["processed"]
+            finished = loop["epoch_loop.batch_progress"]["is_last_batch"]
+            self.order.resume(checkpoint["epoch"], 0 if finished else done)
+
+
+def write_history(history: list[dict[str, float]], path: Path) -> None:
+    """One row an epoch, atomically."""
+    if not history:
+        return
+    temporary = path.with_name(f".{path.name}.tmp")
+    names = list(dict.fromkeys(name for row in history for name in row))
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(history)
+    temporary.replace(path)
+
+
+def _trained(pl_module: pl.LightningModule) -> torch.nn.Module:
+    assert isinstance(pl_module, Trainee)
+    return pl_module.model
+
+
+def copy_of(pl_module: pl.LightningModule) -> Weights:
+    """The model's weights as they are now."""
+    return {name: value.detach().clone() for name, value in _trained(pl_module).state_dict().items()}

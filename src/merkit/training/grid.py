@@ -1,0 +1,73 @@
+"""The cells of a study: every combination of `key=a,b,c` axes, and every subset of the modalities."""
+
+import itertools
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from merkit.errors import ConfigError
+
+__all__ = ["Cell", "cells", "modality_subsets"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One config of a study.
+
+    Args:
+        changes: `key=value` on top of the study's config.
+        names: the values, as the table shows them.
+    """
+
+    changes: tuple[str, ...]
+    names: tuple[str, ...]
+
+    @property
+    def slug(self) -> str:
+        """Folder name."""
+        return "_".join(re.sub(r"[^\w.+-]+", "-", name).strip("-") for name in self.names) or "all"
+
+
+def cells(over: Sequence[str], modalities: Sequence[str] = ()) -> tuple[tuple[str, ...], list[Cell]]:
+    """Column names and cells of a grid.
+
+    Args:
+        over: axes, `key=a,b,c`; with `;` between values where a value is itself a list or holds commas.
+        modalities: where given, one more axis with all their non-empty subsets.
+
+    Raises:
+        ConfigError: an axis without values.
+
+    Example:
+        >>> names, grid = cells(["model.fusion=concat,tensor"], ["text", "face"])
+        >>> names, len(grid), grid[2].slug, grid[2].changes
+        (('model.fusion', 'modalities'), 6, 'concat_text+face', ('model.fusion=concat', 'data.modalities=[text,face]'))
+    """
+    axes: list[list[tuple[str, str]]] = []
+    names = []
+    for axis in over:
+        key, _, values = axis.partition("=")
+        options = [value.strip() for value in values.split(";" if ";" in values else ",") if value.strip()]
+        if not options:
+            raise ConfigError(f"--over {axis}: write `key=a,b,c`")
+        axes.append([(f"{key}={value}", value) for value in options])
+        names.append(key)
+    if modalities:
+        axes.append(
+            [(f"data.modalities=[{','.join(subset)}]", "+".join(subset)) for subset in modality_subsets(modalities)]
+        )
+        names.append("modalities")
+    grid = [Cell(tuple(c for c, _ in row), tuple(n for _, n in row)) for row in itertools.product(*axes)]
+    return tuple(names), grid
+
+
+def modality_subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
+    """Every non-empty subset, small ones first, each in the order given.
+
+    Example:
+        >>> modality_subsets(["text", "face"])
+        [('text',), ('face',), ('text', 'face')]
+    """
+    return [
+        subset for size in range(1, len(modalities) + 1) for subset in itertools.combinations(tuple(modalities), size)
+    ]

@@ -1,0 +1,213 @@
+"""A grid of configs, several seeds each: one table, in which the best cell is chosen on valid alone."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merkit.config import override
+from merkit.errors import ConfigError
+from merkit.training.criteria import Criterion
+from merkit.training.grid import Cell, cells
+from merkit.training.run import Run, write_json
+
+__all__ = ["StudyReport", "run_study", "summarise"]
+
+
+@dataclass(frozen=True, slots=True)
+class StudyReport:
+    """What a study found.
+
+    Args:
+        columns: names of the axes.
+        rows: cell -> the measure on valid, one value per seed.
+        measure: what the values are.
+        mode: `min` or `max` is better.
+        best: folder name of the best cell.
+        facts: of the corpus and the clips, for the footnote.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, tuple[float, ...]], ...]
+    measure: str
+    mode: str
+    best: str
+    facts: str
+
+    def markdown(self) -> str:
+        """The table, best cell in bold, with what every number is underneath."""
+        lines = [f"| {' | '.join(self.columns)} | {self.measure}, valid |", f"|{'---|' * (len(self.columns) + 1)}"]
+        for cell, values in self.rows:
+            text = str(_over_seeds(values))
+            lines.append(f"| {' | '.join(cell.names)} | {f'**{text}**' if cell.slug == self.best else text} |")
+        return "\n".join([*lines, "", self.facts])
+
+
+def run_study(
+    system: str,
+    config: Any,
+    out: Path,
+    *,
+    over: Sequence[str] = (),
+    subsets: bool = False,
+    seeds: int = 5,
+    workers: int = 2,
+    measure: str | None = None,
+    progress: Callable[[int, int, str], object] = lambda done, total, last: None,
+) -> StudyReport:
+    """Trains what is not trained yet, and writes `study.md`, `study.csv`, `study.png` and `study.json` into `out`.
+
+    Args:
+        system: which recipe.
+        config: what all cells share.
+        out: folder of the study; a cell is a run of several seeds within it.
+        over: axes of the grid, see `cells`.
+        subsets: one more axis with every subset of the modalities.
+        seeds: of every cell, from the config's upwards.
+        workers: processes, one thread each.
+        measure: of valid; none = what chooses the epoch.
+        progress: `(runs done, runs, the last one)`.
+
+    Raises:
+        ConfigError: an axis or a config is wrong; nothing has been trained then.
+    """
+    from merkit.systems.system import find_system
+
+    recipe = find_system(system)
+    names = tuple(recipe.load(config).streams) if subsets else ()
+    columns, grid = cells(over, names)
+    configs = {cell.slug: override(config, cell.changes) for cell in grid}
+    jobs = []
+    for cell in grid:
+        chosen = configs[cell.slug]
+        folder = out / cell.slug
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json({"status": "seeds"}, folder / "record.json")
+        write_json({"system": system, "config": chosen.to_dict()}, folder / "config.json")
+        for seed in range(config.trainer.seed, config.trainer.seed + seeds):
+            jobs.append((system, chosen.to_dict(), seed, folder / f"seed-{seed}"))
+    for number, (_, _, _, folder) in enumerate(_trained(jobs, workers), start=1):
+        progress(number, len(jobs), f"{folder.parent.name} {folder.name}")
+    report = report_of(out, columns, grid, measure or config.trainer.watch, seeds)
+    _write(report, out)
+    return report
+
+
+_Job = tuple[str, dict[str, Any], int, Path]
+
+
+def _trained(jobs: list[_Job], workers: int):
+    """Jobs as they are finished. Longer work would be cut off by a failure of one: the first error ends the study,
+    and what is finished stays."""
+    if workers == 1:
+        for job in jobs:
+            _work(job)
+            yield job
+        return
+    # fresh processes: torch must not be forked; one thread each, so two workers fill two cores
+    before = os.environ.get("OMP_NUM_THREADS")
+    os.environ["OMP_NUM_THREADS"] = "1"
+    try:
+        with ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+            futures = {pool.submit(_work, job): job for job in jobs}
+            try:
+                for future in as_completed(futures):
+                    future.result()
+                    yield futures[future]
+            except BaseException:
+                pool.shutdown(cancel_futures=True)
+                raise
+    finally:
+        if before is None:
+            del os.environ["OMP_NUM_THREADS"]
+        else:
+            os.environ["OMP_NUM_THREADS"] = before
+
+
+# tables by data config: a worker trains many cells on the same data
+_tables: dict[str, Any] = {}
+
+
+def _work(job: _Job) -> None:
+    import torch
+
+    from merkit.config import config_from
+    from merkit.systems.system import find_system
+    from merkit.training.train import train, with_seed
+
+    torch.set_num_threads(1)
+    system, values, seed, folder = job
+    recipe = find_system(system)
+    config = with_seed(config_from(recipe.config, values), seed)
+    if (folder / "config.json").is_file() and Run(folder).finished and Run(folder).config == config:
+        return
+    key = str(config.data.to_dict())
+    if key not in _tables:
+        _tables.clear()  # a worker holds one corpus at a time
+        _tables[key] = recipe.load(config)
+    train(system, config, folder, table=_tables[key])
+
+
+def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure: str, seeds: int) -> StudyReport:
+    """Reads the finished runs of a study."""
+    criterion = Criterion.parse("loss" if measure == "last" else measure)
+    rows = []
+    for cell in grid:
+        values = tuple(valid_value(run, criterion) for run in Run(out / cell.slug).seeds())
+        rows.append((cell, values))
+    sign = -1 if criterion.mode == "min" else 1
+    means = [sign * float(np.nanmean(values)) for _, values in rows]
+    best = rows[int(np.nanargmax(means))][0].slug
+    record = Run(out / best).seeds()[0].record
+    clips = record["data"]["clips"]
+    facts = (
+        f"Corpus {record['data']['name']}, split valid ({clips.get('valid', 0)} clips; train {clips.get('train', 0)}). "
+        f"{measure}: mean of {seeds} seeds [95 % t interval over seeds]; the epoch is chosen by "
+        f"{Run(out / best).config.trainer.watch} on valid, so the figures flatter a little. "
+        "Bold: best mean on valid, the cell to evaluate on test."
+    )
+    return StudyReport(columns, tuple(rows), measure, criterion.mode, best, facts)
+
+
+def valid_value(run: Run, criterion: Criterion) -> float:
+    """A measure of a finished run on its valid split."""
+    valid = {name: float("nan") if v is None else v for name, v in run.record.get("valid", {}).items()}
+    held = run.record.get("best", {}).get(criterion.text)
+    if criterion.text == "loss" and held is not None:
+        valid = {**valid, "loss": held["value"]}
+    if not valid:
+        raise ConfigError(f"{run.path} has no valid split to measure on")
+    return criterion(valid)
+
+
+def summarise(run: Run) -> list[str]:
+    """A finished run, or its seeds, in a few lines."""
+    runs = run.seeds()
+    lines = [f"{run.path}: {len(runs)} seed{'s' if len(runs) > 1 else ''} finished"]
+    first = runs[0].record
+    for name in first.get("valid", {}):
+        values = [one.record["valid"][name] for one in runs]
+        if all(value is not None for value in values):
+            lines.append(
+                f"  valid {name}  {_over_seeds(tuple(values))}" if len(runs) > 1 else f"  valid {name}  {values[0]:.4f}"
+            )
+    for finding in first.get("leakage", []):
+        lines.append(f"  leakage ({finding['severity']}): {finding['explanation']}")
+    return [*lines, f"  next: merkit evaluate {run.path} --split test"]
+
+
+def _over_seeds(values: Sequence[float]) -> Any:
+    from merkit.evaluation.seeds import seed_interval
+
+    return seed_interval(values)
+
+
+def _write(report: StudyReport, out: Path) -> None:
+    from merkit.training.study_files import write_study
+
+    write_study(report, out)

@@ -1,0 +1,196 @@
+"""From a config to a finished run: data, leakage check, training, calibration, record. Labels of `test` are never touched."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from merkit.config import Config
+from merkit.data.context import dialogue_context
+from merkit.data.table import ClipTable
+from merkit.errors import ConfigError
+from merkit.evaluation.calibration import fit_temperature
+from merkit.training.callbacks import EpochDone
+from merkit.training.fit import fit, loader_for
+from merkit.training.measuring import measure_of
+from merkit.training.module import Answers, collect
+from merkit.training.run import Run, environment, facts_of, write_json
+
+__all__ = ["train", "train_seeds", "with_seed"]
+
+Say = Callable[[str], object]
+
+
+def train(
+    system: str,
+    config: Any,
+    out: Path,
+    *,
+    table: ClipTable | None = None,
+    resume: bool = True,
+    say: Say = lambda text: None,
+    epoch_done: EpochDone | None = None,
+) -> Run:
+    """Trains one seed into `out`. A finished run is left as it is, an unfinished one goes on.
+
+    Args:
+        system: name of the recipe.
+        config: its config; `trainer.seed` is the seed.
+        out: folder of the run.
+        table: the data where it is loaded already.
+        resume: False starts over.
+        say: told what happens, in sentences.
+        epoch_done: told after every epoch.
+
+    Raises:
+        ConfigError: `out` holds a run of another config, or the config asks for what is not there.
+        LeakageError: the splits leak and `data.allow_leaks` does not name the kind.
+    """
+    from merkit.systems.system import find_system
+
+    recipe = find_system(system)
+    if (out / "config.json").is_file():
+        held = Run(out)
+        if held.system.name != system or held.config != config:
+            raise ConfigError(
+                f"{out} holds a run of another config ({_differences(held, system, config)}): choose another --out"
+            )
+        if held.finished and resume:
+            say(f"{out}: finished already")
+            return held
+    if not resume:
+        (out / "last.ckpt").unlink(missing_ok=True)
+    table = recipe.load(config) if table is None else table
+    seen = table.take(table.split != "test")
+    leakage = leakage_of(table, config)
+    leakage.raise_if_leaking()
+    torch.manual_seed(config.trainer.seed)
+    made = recipe.plan(config, seen)
+    counts = {str(split): int(n) for split, n in zip(*np.unique(table.split, return_counts=True), strict=True)}
+    run = Run.create(
+        out,
+        system,
+        config,
+        {
+            "status": "running",
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+            "environment": environment(),
+            "data": {
+                "name": table.name,
+                "fingerprint": seen.fingerprint(),
+                "clips": counts,
+                "provenance": {
+                    name: asdict(table.provenance[name]) for name in made.modalities if name in table.provenance
+                },
+            },
+            "leakage": [asdict(finding) for finding in leakage.findings],
+            "targets": facts_of(made.specs),
+            "modalities": list(made.modalities),
+            "widths": {name: column.width for name, column in seen.streams.items()},
+            "parameters": sum(p.numel() for p in made.model.parameters() if p.requires_grad),
+            "test_readings": [],
+        },
+    )
+    fitted = fit(made, out, resume=resume, epoch_done=epoch_done)
+    valid = seen.where("valid")
+    facts: dict[str, Any] = {"best": fitted.best, "seconds": round(fitted.seconds, 2), "epochs": len(fitted.history)}
+    if len(valid):
+        answers = collect(
+            fitted.model, loader_for(valid, made.modalities, made.trainer, context=made.context)[0], made.specs
+        )
+        facts["temperature"] = temperatures(answers, made.specs)
+        measures = measure_of(made.specs)(answers)
+        facts["valid"] = {key: None if math.isnan(value) else value for key, value in measures.items()}
+    run.note(status="finished", **facts)
+    # a finished run needs no state to resume from, and it is the largest file
+    (out / "last.ckpt").unlink(missing_ok=True)
+    return run
+
+
+def train_seeds(
+    system: str,
+    config: Any,
+    out: Path,
+    seeds: int,
+    *,
+    say: Say = lambda text: None,
+    epoch_done: EpochDone | None = None,
+) -> Run:
+    """Trains `seeds` runs that differ in `trainer.seed` alone: from the config's seed upwards, one folder each."""
+    from merkit.systems.system import find_system
+
+    table = find_system(system).load(config)
+    for seed in range(config.trainer.seed, config.trainer.seed + seeds):
+        say(f"seed {seed}")
+        train(system, with_seed(config, seed), out / f"seed-{seed}", table=table, say=say, epoch_done=epoch_done)
+    if not (out / "record.json").is_file():
+        write_json({"status": "seeds"}, out / "record.json")
+    write_json({"system": system, "config": config.to_dict()}, out / "config.json")
+    return Run(out)
+
+
+def with_seed(config: Any, seed: int) -> Any:
+    """The same config with another seed."""
+    return config.model_copy(update={"trainer": config.trainer.model_copy(update={"seed": seed})})
+
+
+def temperatures(answers: Answers, specs: tuple[Any, ...]) -> dict[str, float]:
+    """One temperature per target of classes, fitted on what is known of the valid split."""
+    fitted = {}
+    for spec in specs:
+        if spec.kind in ("single_label", "soft_label"):
+            logit, target, valid = answers[spec.name]
+            known = valid if valid.ndim == 1 else valid.all(-1)
+            if known.any():
+                fitted[spec.name] = fit_temperature(logit[known].astype(np.float64), target[known])
+    return fitted
+
+
+# a study checks the same data once for every modality subset, not once for every run
+_checked: dict[str, Any] = {}
+
+
+def leakage_of(table: ClipTable, config: Any) -> Any:
+    """The leakage check on what a run sees: clips of all splits, without the answers of `test`."""
+    from merkit.data.leakage import check_leakage
+
+    data = config.data
+    blind = replace(table, targets={name: _blind(column, table.split) for name, column in table.targets.items()})
+    key = f"{table.fingerprint()} {data.to_dict()}"
+    if key not in _checked:
+        group = data.split.by if data.split.by in table.groups else None
+        context = dialogue_context(table, data.earlier, data.later)
+        _checked[key] = check_leakage(blind, group=group, context=context, allow=data.allow_leaks)
+    return _checked[key]
+
+
+def _blind(column: Any, split: np.ndarray) -> Any:
+    test = split == "test"
+    value, valid = column.value.copy(), column.valid.copy()
+    value[test], valid[test] = 0, False
+    votes = None if column.votes is None else np.where(test.reshape(-1, 1), 0, column.votes)
+    return replace(column, value=value, valid=valid, votes=votes)
+
+
+def _differences(held: Run, system: str, config: Config) -> str:
+    if held.system.name != system:
+        return f"system {held.system.name}"
+    old, new = _flat(held.config.to_dict()), _flat(config.to_dict())
+    different = [
+        f"{key}={old.get(key)!r} there, {new.get(key)!r} here"
+        for key in sorted(old | new)
+        if old.get(key) != new.get(key)
+    ]
+    return "; ".join(different[:3]) + (" …" if len(different) > 3 else "")
+
+
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
