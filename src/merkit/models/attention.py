@@ -1,12 +1,16 @@
 """One transformer layer in which some tokens look at others, and the code for where a token stands."""
 
 import math
+from collections.abc import Sequence
+from functools import partial
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.errors import ConfigError
+from merkit.models.grouped import GroupedLinear, GroupedNorm
 
 __all__ = ["AttentionLayer", "PositionCode", "fitting_heads"]
 
@@ -32,56 +36,97 @@ class AttentionLayer(nn.Module):
 
     Every row must have at least one key that is not masked: callers put a learned token first.
 
+    With `groups` it is `G` layers of the same size at once, each with its own parameters: one matrix product in place
+    of `G`, and as few parameters for the optimiser to visit as one layer has.
+
     Args:
         width: `D`.
         heads: 0 = as many as divide the width, at most four.
-        feedforward: inner width; 0 = twice the width.
-        dropout: on attention weights and on both residual branches.
+        feedforward: inner width; 0 = the width.
+        dropout: on both residual branches.
+        attention_dropout: on the attention weights. 0 unless asked for: torch's fused kernel for the CPU has none, and
+            the way around it costs more than the rest of the layer.
+        activation: `relu`, or `gelu`, which costs several times as much on a CPU.
+        groups: `G`; 0 = one plain layer.
 
     Example:
         >>> layer = AttentionLayer(8).eval()
         >>> x, weights = layer(torch.randn(2, 1, 8), torch.randn(2, 5, 8), torch.tensor([[True] * 5, [True] * 2 + [False] * 3]))
         >>> x.shape, weights[1, 0, 2:].tolist()
         (torch.Size([2, 1, 8]), [0.0, 0.0, 0.0])
+        >>> AttentionLayer(8, groups=3)(torch.randn(3, 2, 1, 8), torch.randn(3, 2, 5, 8))[0].shape
+        torch.Size([3, 2, 1, 8])
     """
 
-    def __init__(self, width: int, *, heads: int = 0, feedforward: int = 0, dropout: float = 0.1) -> None:
+    def __init__(
+        self,
+        width: int,
+        *,
+        heads: int = 0,
+        feedforward: int = 0,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+        activation: Literal["relu", "gelu"] = "relu",
+        groups: int = 0,
+    ) -> None:
         super().__init__()
-        self.heads, self.rate = fitting_heads(width, heads, "attention"), dropout
-        self.query, self.memory = nn.Linear(width, width), nn.Linear(width, 2 * width)
-        self.out = nn.Linear(width, width)
-        inner = feedforward or 2 * width
-        self.feedforward = nn.Sequential(nn.Linear(width, inner), nn.GELU(), nn.Linear(inner, width))
-        self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
+        self.heads, self.attention_dropout = fitting_heads(width, heads, "attention"), attention_dropout
+        inner = feedforward or width
+        linear: Any = partial(GroupedLinear, groups) if groups else nn.Linear
+        norm: Any = partial(GroupedNorm, groups) if groups else nn.LayerNorm
+        self.grouped = groups > 0
+        self.query, self.memory, self.out = linear(width, width), linear(width, 2 * width), linear(width, width)
+        self.inner, self.outer = linear(width, inner), linear(inner, width)
+        self.norms: Any = nn.ModuleList([norm(width), norm(width)])
+        self.activation = {"relu": F.relu, "gelu": F.gelu}[activation]
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, query: Tensor, memory: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor | None]:
+    def forward(
+        self, query: Tensor, memory: Tensor, mask: Tensor | None = None, which: Sequence[int] | None = None
+    ) -> tuple[Tensor, Tensor | None]:
         """Tokens that looked, and in evaluation mode what they looked at.
 
         Args:
-            query: `(B, Q, D)`.
-            memory: `(B, L, D)`.
-            mask: `(B, L)` bool, True = may be looked at; None = all.
+            query: `(B, Q, D)`, grouped `(G, B, Q, D)`.
+            memory: `(B, L, D)`, grouped `(G, B, L, D)`.
+            mask: `(B, L)` bool, True = may be looked at, grouped `(G, B, L)`; None = all.
+            which: the groups that are given; None = all of them.
 
         Returns:
-            `(B, Q, D)`, and weights `(B, Q, L)`, the mean over heads; None in training.
+            The shape of `query`, and weights `(…, Q, L)`, the mean over heads; None in training.
         """
-        b, n, d = query.shape
-        q = self.query(query).view(b, n, self.heads, -1).transpose(1, 2)
-        k, v = self.memory(memory).view(b, memory.shape[1], 2, self.heads, -1).permute(2, 0, 3, 1, 4)
-        visible = None if mask is None else mask[:, None, None]
-        found = F.scaled_dot_product_attention(q, k, v, visible, dropout_p=self.rate if self.training else 0.0)
-        x = self.norms[0](query + self.dropout(self.out(found.transpose(1, 2).reshape(b, n, d))))
-        x = self.norms[1](x + self.dropout(self.feedforward(x)))
-        return x, None if self.training else _weights(q, k, visible)
+        own: dict[str, Any] = {"which": which} if self.grouped else {}
+        *rows, n, width = query.shape
+        length = memory.shape[-2]
+        q = self.query(query, **own).reshape(-1, n, self.heads, width // self.heads)
+        k, v = self.memory(memory, **own).reshape(-1, length, 2, self.heads, width // self.heads).unbind(2)
+        visible = None if mask is None else mask.reshape(-1, length)
+        found = self._attend(q, k, v, visible)
+        x = self.norms[0](query + self.dropout(self.out(found.reshape(query.shape), **own)), **own)
+        inner = self.activation(self.inner(x, **own))
+        x = self.norms[1](x + self.dropout(self.outer(inner, **own)), **own)
+        return x, None if self.training else _weights(q, k, visible).reshape(*rows, n, length)
+
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, visible: Tensor | None) -> Tensor:
+        """`(R, Q, H, d)` and `(R, L, H, d)` to `(R, Q, H, d)`."""
+        rate = self.attention_dropout if self.training else 0.0
+        if q.shape[1] * k.shape[1] <= 8 and not rate:
+            # Among so few tokens the fused kernel spends its time on getting started, row by row.
+            score = (q[:, :, None] * k[:, None]).sum(-1) / math.sqrt(q.shape[-1])  # (R, Q, L, H)
+            if visible is not None:
+                score = score.masked_fill(~visible[:, None, :, None], -torch.inf)
+            return (score.softmax(2)[..., None] * v[:, None]).sum(2)
+        seen = None if visible is None else visible[:, None, None]
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        return F.scaled_dot_product_attention(q, k, v, seen, dropout_p=rate).transpose(1, 2)
 
 
 @torch.no_grad()
 def _weights(q: Tensor, k: Tensor, visible: Tensor | None) -> Tensor:
-    """What the fused kernel does not give out."""
-    score = q @ k.transpose(-1, -2) / math.sqrt(q.shape[-1])
+    """`(R, Q, L)`, which the fused kernel does not give out."""
+    score = torch.einsum("rqhd,rlhd->rhql", q, k) / math.sqrt(q.shape[-1])
     if visible is not None:
-        score = score.masked_fill(~visible, -torch.inf)
+        score = score.masked_fill(~visible[:, None, None], -torch.inf)
     return score.softmax(-1).mean(1)
 
 
@@ -111,5 +156,7 @@ class PositionCode(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """`x (B, T, D)` and `mask (B, T)` to `(B, T, D)`."""
+        if x.shape[1] == 1:
+            return x + self.table[0]
         place = (mask.cumsum(1) - 1).clamp(0, len(self.table) - 1)
         return x + F.embedding(place, self.table)

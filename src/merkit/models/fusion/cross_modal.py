@@ -1,16 +1,17 @@
 """Cross-modal attention: each modality looks at each other one, and the pairs are combined."""
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from merkit.data.batch import Tokens
 from merkit.errors import ConfigError
-from merkit.models.attention import AttentionLayer, PositionCode
+from merkit.models.attention import PositionCode
 from merkit.models.fusion.contract import Fused
 from merkit.models.pooling import hide
+from merkit.models.stages import AttentionStages
 
 __all__ = ["CrossModalFusion"]
 
@@ -35,7 +36,7 @@ class CrossModalFusion(nn.Module):
         heads: 0 = as many as divide `width`, at most four.
         self_layers: self stages within each modality.
         cross_layers: stages a pair.
-        feedforward: inner width of a layer; 0 = twice the width.
+        feedforward: inner width of a layer; 0 = the width.
         combine: `hadamard` or `concat`.
         positions: tokens carry a code for their place in time.
 
@@ -69,53 +70,48 @@ class CrossModalFusion(nn.Module):
         if combine not in ("hadamard", "concat"):
             raise ConfigError(f"cross-modal fusion: combine is {combine!r}; it can be hadamard or concat")
 
-        def stages(count: int) -> nn.ModuleList:
-            return nn.ModuleList(
-                AttentionLayer(width, heads=heads, feedforward=feedforward, dropout=dropout) for _ in range(count)
-            )
-
         self.modalities, self.combine = tuple(widths), combine
         self.inward = nn.ModuleDict(
             {name: nn.Identity() if size == width else nn.Linear(size, width) for name, size in widths.items()}
         )
         self.position = PositionCode(width) if positions else None
         self.summary = nn.ParameterDict({name: torch.randn(1, 1, width) * 0.02 for name in widths})
-        self.within: Any = nn.ModuleDict({name: stages(self_layers) for name in widths})
+        layer = {"heads": heads, "feedforward": feedforward, "dropout": dropout}
+        self.within = AttentionStages(len(widths), self_layers, width, **layer)
         self.pairs = [(m, n) for m in widths for n in widths if m != n]
-        self.between: Any = nn.ModuleDict({f"{m}>{n}": stages(cross_layers) for m, n in self.pairs})
+        self.between = AttentionStages(len(self.pairs), cross_layers, width, **layer)
         answers = max(len(widths) - 1, 1) if combine == "concat" else 1
         self.absent = nn.ParameterDict({name: torch.zeros(answers * width) for name in widths})
         self.width = len(widths) * answers * width
 
     def forward(self, tokens: Mapping[str, Tokens]) -> Fused:
         """See `Fusion`. Attention: `m>n` -> `(B, 1 + T_n)`, the first column is the summary token of `n`."""
-        states, masks, attention = {}, {}, {}
-        for name in self.modalities:
-            states[name], masks[name] = self._within(name, tokens[name])
+        sequences, masks = zip(*(self._summarised(name, tokens[name]) for name in self.modalities), strict=True)
+        states, _ = self.within(sequences, None, masks)
+        place = {name: i for i, name in enumerate(self.modalities)}
+        found, weights = self.between(
+            [states[place[m]][:, :1] for m, _ in self.pairs],
+            [states[place[n]] for _, n in self.pairs],
+            [masks[place[n]] for _, n in self.pairs],
+        )
         answers = []
-        for m in self.modalities:
-            found, there = [], []
-            for n in (other for other in self.modalities if other != m):
-                x = states[m][:, :1]
-                for layer in self.between[f"{m}>{n}"]:
-                    x, weights = layer(x, states[n], masks[n])
-                    if weights is not None:
-                        attention[f"{m}>{n}"] = weights[:, 0]
-                found.append(x[:, 0])
-                there.append(tokens[n].present)
-            answer = self._combined(states[m][:, 0], found, there)
-            answers.append(torch.where(tokens[m].present[:, None], answer, self.absent[m]))
-        return Fused(torch.cat(answers, -1), attention=attention)
+        for name, state in zip(self.modalities, states, strict=True):
+            brought = [x[:, 0] for (m, _), x in zip(self.pairs, found, strict=True) if m == name]
+            there = [tokens[n].present for m, n in self.pairs if m == name]
+            answer = self._combined(state[:, 0], brought, there)
+            answers.append(torch.where(tokens[name].present[:, None], answer, self.absent[name]))
+        pairs = zip(self.pairs, weights, strict=True)
+        return Fused(
+            torch.cat(answers, -1),
+            attention={f"{m}>{n}": looked[:, 0] for (m, n), looked in pairs if looked is not None},
+        )
 
-    def _within(self, name: str, tokens: Tokens) -> tuple[Tensor, Tensor]:
-        """Summary and tokens after the self stages, `(B, 1 + T, D)`, and their mask."""
+    def _summarised(self, name: str, tokens: Tokens) -> tuple[Tensor, Tensor]:
+        """The summary token and the tokens, `(B, 1 + T, D)`, and their mask."""
         x = self.inward[name](hide(tokens.x, tokens.mask))
         x = x if self.position is None else self.position(x, tokens.mask)
-        x = torch.cat([self.summary[name].expand(len(x), -1, -1), x], 1)
-        mask = torch.cat([torch.ones_like(tokens.mask[:, :1]), tokens.mask], 1)
-        for layer in self.within[name]:
-            x, _ = layer(x, x, mask)
-        return x, mask
+        summary = self.summary[name].expand(len(x), -1, -1)
+        return torch.cat([summary, x], 1), torch.cat([torch.ones_like(tokens.mask[:, :1]), tokens.mask], 1)
 
     def _combined(self, own: Tensor, found: list[Tensor], there: list[Tensor]) -> Tensor:
         """What a modality brings back from the others; `own (B, D)` where there are none."""

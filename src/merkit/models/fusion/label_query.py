@@ -29,7 +29,7 @@ class LabelQueryFusion(nn.Module):
         dropout: in the layers.
         heads: 0 = as many as divide `width`, at most four.
         layers: how often the queries look.
-        feedforward: inner width of a layer; 0 = twice the width.
+        feedforward: inner width of a layer; 0 = the width.
         joint: tokens look as well.
         positions: tokens carry a code for their place in time.
 

@@ -28,7 +28,7 @@ class ModalityAttentionFusion(nn.Module):
         pooling: a name in `POOLINGS`.
         heads: 0 = as many as divide `width`, at most four.
         layers: how often they look.
-        feedforward: inner width of a layer; 0 = twice the width.
+        feedforward: inner width of a layer; 0 = the width.
 
     Example:
         >>> fusion = ModalityAttentionFusion({"text": 4, "speech": 6}, width=8).eval()

@@ -16,7 +16,7 @@ from merkit.models.mixer import MlpMixer
 __all__ = ["TensorFusion"]
 
 # Entries of the outer product when `factor` is left to us: enough to be worth the name, and some milliseconds a step.
-_ENTRIES = {"mlp": 4096, "mixer": 1024}
+_ENTRIES = {"mlp": 2048, "mixer": 1024}
 
 
 class TensorFusion(nn.Module):
@@ -34,11 +34,12 @@ class TensorFusion(nn.Module):
         dropout: after the reduction.
         pooling: a name in `POOLINGS`.
         factor: width of each modality in the product, the appended one included; 0 = as wide as keeps the product
-            within 4096 entries (mixer: 1024), at most `width`.
+            within 2048 entries (mixer: 1024), at most `width`.
         ones: append 1 to each modality, so that the product holds every smaller product too (as in the 2017 paper).
         rank: above 0: low-rank form with so many terms; `reducer` and `factor` then have no say.
         reducer: `mlp` or `mixer`.
         patch: side of the mixer's patches; the factor is rounded down to a multiple of it.
+        channels: the mixer's width; 0 = half of `width`.
         depth: mixer blocks.
 
     Raises:
@@ -65,6 +66,7 @@ class TensorFusion(nn.Module):
         rank: int = 0,
         reducer: Literal["mlp", "mixer"] = "mlp",
         patch: int = 4,
+        channels: int = 0,
         depth: int = 1,
     ) -> None:
         super().__init__()
@@ -93,10 +95,12 @@ class TensorFusion(nn.Module):
         elif reducer == "mlp":
             self.reduce = nn.Sequential(nn.Linear(factor**many, width), nn.GELU(), nn.Linear(width, width))
         else:
-            self.sides = factor, factor ** (many - 1)
+            sides = factor, factor ** (many - 1)
+            channels = channels or max(width // 2, 1)
             self.reduce = nn.Sequential(
-                nn.Unflatten(1, self.sides),
-                MlpMixer(*self.sides, patch=patch, width=width, depth=depth, dropout=dropout),
+                nn.Unflatten(1, sides),
+                MlpMixer(*sides, patch=patch, width=channels, depth=depth, token_expansion=2.0),
+                nn.Linear(channels, width),
             )
         self.dropout = nn.Dropout(dropout)
 
