@@ -206,17 +206,11 @@ def interval_of(
     return intervals
 
 
-def definitions(names: Iterable[str]) -> dict[str, str]:
-    """What each of `target.measure` means, each measure once.
+def definitions(specs: Iterable[TargetSpec]) -> dict[str, str]:
+    """What each measure of these targets means; said once where targets share it.
 
     Example:
-        >>> definitions(["emotion.uar"])
-        {'uar': 'mean recall over the classes that occur (UA, UAR)'}
+        >>> definitions([TargetSpec("emotion", "single_label", ("joy", "anger"))])["uar"]
+        'mean recall over the classes that occur (UA, UAR)'
     """
-    known = {name: measure.definition for table in MEASURES.values() for name, measure in table.items()}
-    found = {}
-    for name in names:
-        short = name.rsplit(".", 1)[-1]
-        if short in known:
-            found[short] = known[short]
-    return found
+    return {name: measure.definition for spec in specs for name, measure in measures_of(spec).items()}
