@@ -120,7 +120,7 @@ def test_processes_are_the_default_and_give_the_same(corpus, tmp_path) -> None:
         (("--extractor", "physiology=minilm"), "for physiology there is: physiology-statistics"),
         (("--extractor", "text=minilm"), "extractor text=minilm: wanted are physiology"),
         (("--engine", "threads"), "engine is one of serial, processes, ray"),
-        (("--engine", "serial", "--timeout", "3"), "a timeout needs another engine"),
+        (("--engine", "serial", "--timeout", "3"), "a timeout needs the engine `processes`"),
     ],
 )
 def test_wrong_options_are_told(corpus, tmp_path, words, message) -> None:
@@ -136,7 +136,7 @@ def test_missing_weights_are_told_before_any_work(corpus, tmp_path, monkeypatch)
     assert "merkit weights fetch whisper-tiny-en minilm-l6" in str(done.exception)
     assert not (tmp_path / "store").exists()
     done = call(corpus, "--out", tmp_path / "store", "--modalities", "text", "--no-asr")
-    assert "merkit weights fetch minilm-l6 " in str(done.exception)  # what is not asked for is not needed
+    assert "merkit weights fetch minilm-l6`" in str(done.exception)  # what is not asked for is not needed
 
 
 def test_a_manifest_that_is_not_there_is_told(corpus, tmp_path) -> None:

@@ -43,7 +43,7 @@ def extract(
     ),
     limit: Annotated[int | None, typer.Option(min=1, help="Only the first N clips.")] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=0.1, help="Seconds that one clip may take; not with the engine serial.")
+        float | None, typer.Option(min=0.1, help="Seconds that one clip may take; with the engine processes.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:

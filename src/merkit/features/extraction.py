@@ -173,16 +173,16 @@ def extract_many(
         extract: makes the features; models are loaded once per process.
         store: where they go.
         engine: `serial` works in this process; `processes` in fresh ones (spawned, never forked), so that a clip that
-            takes its process down, or hangs, costs only itself; `ray` in such processes on one machine or a cluster
-            (`pip install merkit[scale]`): `RAY_ADDRESS` says which, and its machines must see the same files.
+            takes its process down, or hangs, costs only itself; `ray` in actors on one machine or on the cluster of
+            `RAY_ADDRESS`, whose machines must see the same files (`pip install merkit[scale]`).
         workers: how many work at once; one per core, less where memory is short (about 1 GB each).
         threads: threads that each process computes in. Another number gives other last digits (about 1e-6), because
             sums are then split in other places; clips at a time use a machine better than threads do.
-        timeout_s: seconds that one clip may take, with `processes` and `ray`; None for any.
+        timeout_s: seconds that one clip may take, with `processes`; None for any.
         progress: called after every clip.
 
     Raises:
-        ConfigError: two clips share an id, a timeout was asked of `serial`, or ray is not installed.
+        ConfigError: two clips share an id, a timeout was asked of another engine than `processes`, or ray is not installed.
         WeightError: weights are missing.
         StoreError: the store is damaged.
     """
@@ -193,8 +193,8 @@ def extract_many(
     if engine not in _ENGINES or workers < 1 or threads < 1:
         asked = f"{engine!r}, {workers} workers, {threads} threads"
         raise ConfigError(f"engine is one of {', '.join(_ENGINES)}, with at least one worker and thread; got {asked}")
-    if engine == "serial" and timeout_s is not None:
-        raise ConfigError("a timeout needs another engine than `serial`: a process cannot stop itself")
+    if engine != "processes" and timeout_s is not None:
+        raise ConfigError("a timeout needs the engine `processes`: a process cannot stop itself")
     if engine == "ray":
         from merkit.features.ray_engine import require_ray
 
@@ -245,4 +245,4 @@ def _outcomes(
     else:
         from merkit.features.ray_engine import run_on_ray
 
-        yield from run_on_ray(job, waiting, workers, threads, timeout_s)
+        yield from run_on_ray(job, waiting, workers, threads)
