@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from merkit.cli.extract import extract
 from merkit.errors import ConfigError, MediaError, WeightError
-from merkit.features import FeatureStore
+from merkit.features import PHYSIOLOGY_COLUMNS, FeatureStore
 from merkit.inference.extraction import extraction_tools
 from merkit.schema import Clip, Stream
 
@@ -28,6 +28,7 @@ runner = CliRunner()
 @dataclass
 class Manifest:
     clips: tuple[Clip, ...]
+    rejected: tuple = ()
 
 
 def fake_manifest(path: Path) -> Manifest:
@@ -76,6 +77,27 @@ def test_every_clip_is_accounted_for(corpus, tmp_path) -> None:
     rows = list(csv.DictReader((store / "skipped.csv").open()))
     assert [row["clip"] for row in rows] == ["bad", "gone"]
     assert rows[1]["reason"] == f"{tmp_path / 'gone.csv'}: no such file"
+
+
+def test_a_table_of_ones_own_goes_in_as_it_is(tmp_path) -> None:
+    """The real reader: words, a table cut to a span, and a row that cannot be used."""
+    (tmp_path / "wrist.csv").write_text("time_s,eda\n" + "".join(f"{t / 4},{t}\n" for t in range(80)))
+    (tmp_path / "own.csv").write_text(
+        "id,physio_path,start_s,end_s\nearly,wrist.csv,0,5\nlate,wrist.csv,10,15\nlost,gone.csv,0,5\n"
+    )
+    store = tmp_path / "store"
+    done = call(tmp_path / "own.csv", "--out", store, "--modalities", "physiology", "--engine", "serial", "--json")
+    assert done.exit_code == 0, done.output
+    facts = json.loads(done.stdout)
+    assert (facts["extracted"], facts["skipped"]) == (2, [])
+    assert [item["item"] for item in facts["rejected"]] == ["lost"]
+    mean = PHYSIOLOGY_COLUMNS.index("eda_mean")
+    kept = FeatureStore.open(store)
+    assert kept.read("early", "physiology").x[0, mean] == pytest.approx(9.5)
+    assert kept.read("late", "physiology").x[0, mean] == pytest.approx(49.5)
+    assert kept.read("late", "physiology").end_s.max() <= 5.0
+    rows = list(csv.DictReader((store / "skipped.csv").open()))
+    assert [(row["clip"], row["stage"]) for row in rows] == [("lost", "manifest")]
 
 
 def test_a_second_run_goes_on_where_the_first_was(corpus, tmp_path) -> None:

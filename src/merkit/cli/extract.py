@@ -77,7 +77,8 @@ def extract(
     if dtype not in ("float32", "float16"):
         raise ConfigError(f"--dtype is float32 or float16, not {dtype!r}")
     extraction = ClipExtraction(partial(extraction_tools, wanted, chosen=chosen, asr=asr), fps)
-    clips = list(read_manifest(manifest).clips)[:limit]
+    found = read_manifest(manifest)
+    clips = list(found.clips)[:limit]
     _ = extraction.identity  # missing weights are found here, before a store is made
     store = FeatureStore.create(out, dtype=dtype)
     # Ray's own processes report on stdout, which is for the summary
@@ -92,12 +93,15 @@ def extract(
             progress=update,
         )
     reasons = out / "skipped.csv"
-    _write_reasons(report, reasons)
+    rejected = [(item.item, str(item)) for item in found.rejected if item.what == "clip"]
+    _write_reasons(rejected, report, reasons)
     if as_json:
-        typer.echo(json.dumps(_facts(report, out, reasons), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(_facts(rejected, report, out, reasons), ensure_ascii=False, indent=1))
     else:
         for skipped in report.skipped:
             typer.secho(f"{skipped.clip}: left out: {skipped.reason}", fg=typer.colors.YELLOW, err=True)
+        if rejected:
+            typer.secho(f"{len(rejected)} clips are not in the manifest; why stands in {reasons}", err=True)
         typer.echo(
             f"{len(report.done)} extracted, {len(report.reused)} as before, {len(report.skipped)} left out; store: {out}"
             + (f"; reasons: {reasons}" if report.skipped else "")
@@ -156,23 +160,25 @@ def _bar(total: int) -> "Generator[Callable[[ExtractionProgress], None]]":
         yield update
 
 
-def _write_reasons(report: "ExtractionReport", path: Path) -> None:
-    """One row per clip that was left out; the file of an earlier run is replaced as a whole."""
+def _write_reasons(rejected: Sequence[tuple[str, str]], report: "ExtractionReport", path: Path) -> None:
+    """One row per clip that was left out, and at which stage; the file of an earlier run is replaced as a whole."""
     import csv
     import os
 
+    rows = [(item, "manifest", reason) for item, reason in rejected]
+    rows += [(skipped.clip, "extraction", skipped.reason) for skipped in report.skipped]
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with temporary.open("w", newline="", encoding="utf-8") as file:
-        rows: Sequence[tuple[str, str]] = [(skipped.clip, skipped.reason) for skipped in report.skipped]
-        csv.writer(file, lineterminator="\n").writerows([("clip", "reason"), *rows])
+        csv.writer(file, lineterminator="\n").writerows([("clip", "stage", "reason"), *rows])
     temporary.replace(path)
 
 
-def _facts(report: "ExtractionReport", out: Path, reasons: Path) -> dict[str, Any]:
+def _facts(rejected: Sequence[tuple[str, str]], report: "ExtractionReport", out: Path, reasons: Path) -> dict[str, Any]:
     return {
         "store": str(out),
         "extracted": len(report.done),
         "reused": len(report.reused),
         "skipped": [{"clip": skipped.clip, "reason": skipped.reason} for skipped in report.skipped],
+        "rejected": [{"item": item, "reason": reason} for item, reason in rejected],
         "skipped_csv": str(reasons),
     }
