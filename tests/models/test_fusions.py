@@ -84,7 +84,9 @@ def real(tokens: dict[str, Tokens], name: str, row: int) -> torch.Tensor:
 
 def pooled(module: nn.Module, tokens: dict[str, Tokens], name: str, row: int) -> torch.Tensor:
     x = real(tokens, name, row)
-    return x.mean(0) if len(x) else module.streams.absent[name]
+    if len(x):
+        return x.mean(0)
+    return torch.zeros(WIDTHS[name]) if module.streams.absent is None else module.streams.absent[name]
 
 
 def placed(module: nn.Module, tokens: dict[str, Tokens], name: str, row: int) -> torch.Tensor:

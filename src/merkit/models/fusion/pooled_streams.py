@@ -1,4 +1,4 @@
-"""Every modality as one vector a row, with a learned vector where it is absent."""
+"""Every modality as one vector a row."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,6 +20,7 @@ class PooledStreams(nn.Module):
     Args:
         widths: modality -> `D_m`.
         pooling: a name in `POOLINGS`.
+        learned: False leaves those vectors out: zeros, for fusions that have a better answer to absence.
 
     Example:
         >>> streams = PooledStreams({"text": 2}, "mean")
@@ -27,17 +28,19 @@ class PooledStreams(nn.Module):
         [[0.0, 0.0]]
     """
 
-    def __init__(self, widths: Mapping[str, int], pooling: str) -> None:
+    def __init__(self, widths: Mapping[str, int], pooling: str, *, learned: bool = True) -> None:
         super().__init__()
         poolings = {name: build_pooling(pooling, width) for name, width in widths.items()}
         self.widths = {name: module.width for name, module in poolings.items()}
         modules: Any = poolings
         self.poolings = nn.ModuleDict(modules)
-        self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in self.widths.items()})
+        self.absent: Any = None
+        if learned:
+            self.absent = nn.ParameterDict({name: torch.zeros(width) for name, width in self.widths.items()})
 
     def forward(self, tokens: Mapping[str, Tokens]) -> dict[str, Tensor]:
         """`{modality: (B, P_m)}` in the order of `widths`."""
-        return {
-            name: torch.where(tokens[name].present[:, None], pool(tokens[name].x, tokens[name].mask), self.absent[name])
-            for name, pool in self.poolings.items()
-        }
+        pooled = {name: pool(tokens[name].x, tokens[name].mask) for name, pool in self.poolings.items()}
+        if self.absent is None:
+            return pooled
+        return {name: torch.where(tokens[name].present[:, None], x, self.absent[name]) for name, x in pooled.items()}

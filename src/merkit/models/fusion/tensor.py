@@ -73,7 +73,7 @@ class TensorFusion(nn.Module):
         if reducer not in _ENTRIES:
             raise ConfigError(f"tensor fusion: no reducer {reducer!r}; there are {', '.join(_ENTRIES)}")
         self.width, self.ones, self.rank = width, ones, rank
-        self.streams = PooledStreams(widths, pooling)
+        self.streams = PooledStreams(widths, pooling, learned=False)
         many = len(widths)
         if not factor:
             # the small amount is for roots that come out just below a whole number

@@ -1,0 +1,352 @@
+"""What must hold for the model of every study: five families, every kind of context, one modality or three."""
+
+import itertools
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from torch.nn import functional as F
+
+from merkit.data import Batch, ClipTable, TargetColumn, TokenColumn, Tokens, collate
+from merkit.errors import ConfigError
+from merkit.models import FUSIONS, FusionModel, build_loss
+from merkit.schema import TargetSpec
+
+WIDTHS = {"text": 5, "speech": 4, "face": 3}
+EMOTION = TargetSpec("emotion", "single_label", ("joy", "anger", "neutral"))
+SOCIAL = TargetSpec("mood", "multi_label", ("kind", "tense"))
+CONTEXTS = [("none", "gru"), *itertools.product(("streams", "fused"), ("gru", "lstm", "attention"))]
+CLIPS = 24
+SUBSETS = [s for n in (1, 2, 3) for s in itertools.combinations(WIDTHS, n)]
+
+
+def table(complete: bool = False) -> ClipTable:
+    """Four dialogues of six turns. Unless `complete`: in the first two each turn has another subset of the modalities,
+    one of them none at all; nobody in the third has text and nobody in the fourth anything else."""
+    rng = np.random.default_rng(0)
+    has = [*SUBSETS, (), *SUBSETS[:4], *[("speech", "face")] * 6, *[("text",)] * 6]
+
+    def stream(name: str, width: int) -> TokenColumn:
+        return TokenColumn.of_sequences(
+            [
+                rng.normal(size=(rng.integers(1, 5), width)) * 3 + 1 if complete or name in has[i] else None
+                for i in range(CLIPS)
+            ],
+            width,
+        )
+
+    columns = {
+        "emotion": TargetColumn(EMOTION, rng.integers(0, 3, CLIPS), np.ones(CLIPS, bool)),
+        "mood": TargetColumn(SOCIAL, rng.integers(0, 2, (CLIPS, 2)).astype(np.float32), np.ones((CLIPS, 2), bool)),
+    }
+    ids = np.array([f"clip-{i}" for i in range(CLIPS)])
+    streams = {name: stream(name, width) for name, width in WIDTHS.items()}
+    return ClipTable("made", ids, np.full(CLIPS, "train"), streams, columns)
+
+
+def around(window: int = 2) -> np.ndarray:
+    """`(n, 2 window + 1)` rows around each clip within its dialogue of six."""
+    rows = np.arange(CLIPS)[:, None] + np.arange(-window, window + 1)
+    return np.where((rows // 6 == np.arange(CLIPS)[:, None] // 6) & (rows >= 0), rows, -1)
+
+
+def batch_of(
+    clips: ClipTable, rows: Sequence[int], modalities: Sequence[str] = tuple(WIDTHS), context: str = "fused"
+) -> Batch:
+    return collate(
+        clips,
+        np.array(rows),
+        modalities=tuple(modalities),
+        context=None if context == "none" else around(),
+    )
+
+
+def model_of(
+    fusion: str,
+    context: tuple[str, str] = ("none", "gru"),
+    modalities: Sequence[str] = tuple(WIDTHS),
+    specs: Sequence[TargetSpec] = (EMOTION, SOCIAL),
+    **options,
+) -> FusionModel:
+    torch.manual_seed(0)
+    widths = {name: WIDTHS[name] for name in modalities}
+    options = {"width": 8, "dropout": 0.0, "auxiliary": True, "late": True} | options
+    model = FusionModel(widths, specs, fusion=fusion, context=context[0], context_kind=context[1], **options)
+    model.fit_standardiser(table().streams)
+    return model.eval()
+
+
+def spoilt(tokens: Tokens) -> Tokens:
+    """Padded further, with large numbers under every False mask."""
+    x = F.pad(tokens.x, (0, 0, 0, 3))
+    mask = F.pad(tokens.mask, (0, 3))
+    return Tokens(torch.where(mask[..., None], x, 1e6), mask)
+
+
+every = pytest.mark.parametrize(
+    ("fusion", "context", "modalities"),
+    [(f, c, m) for f in FUSIONS for c in CONTEXTS for m in (("text",), tuple(WIDTHS))],
+    ids=lambda part: "+".join(part) if isinstance(part, tuple) else part,
+)
+
+
+@every
+def test_a_clip_is_answered_the_same_alone_in_any_batch_and_in_any_order(fusion: str, context, modalities) -> None:
+    model, clips = model_of(fusion, context, modalities), table()
+    rows = [7, 0, 11, 3, 13, 2, 20]
+    together = model.outputs(batch_of(clips, rows, modalities, context[0]))
+    for place, row in enumerate(rows):
+        alone = model.outputs(batch_of(clips, [row], modalities, context[0]))
+        for name in together.logits:
+            torch.testing.assert_close(alone.logits[name][0], together.logits[name][place], atol=1e-5, rtol=1e-4)
+        torch.testing.assert_close(alone.embedding[0], together.embedding[place], atol=1e-5, rtol=1e-4)
+
+
+@every
+def test_padding_and_what_stands_in_it_changes_nothing(fusion: str, context, modalities) -> None:
+    model, clips = model_of(fusion, context, modalities), table()
+    batch = batch_of(clips, range(8), modalities, context[0])
+    want = model(batch)
+    for chosen in [*([name] for name in modalities), list(modalities)]:
+        tokens = {name: spoilt(t) if name in chosen else t for name, t in batch.tokens.items()}
+        got = model(Batch(batch.ids, batch.size, tokens, batch.context, batch.position))
+        for name in want:
+            torch.testing.assert_close(got[name], want[name], atol=1e-5, rtol=1e-4)
+
+
+@every
+def test_every_parameter_gets_a_gradient(fusion: str, context, modalities) -> None:
+    model, clips = model_of(fusion, context, modalities).train(), table()
+    out = model.outputs(batch_of(clips, range(CLIPS), modalities, context[0]))
+    losses = [logit.square().sum() for logit in out.logits.values()]
+    losses += [logit.square().sum() for said in out.auxiliary.values() for logit in said.values()]
+    sum(losses).backward()
+    without = [name for name, p in model.named_parameters() if p.grad is None or not p.grad.any()]
+    assert without == []
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+@every
+def test_saved_and_loaded_it_is_identical(fusion: str, context, modalities, tmp_path) -> None:
+    model, clips = model_of(fusion, context, modalities), table()
+    save_file(model.state_dict(), tmp_path / "model.safetensors")
+    options = {"width": 8, "dropout": 0.0, "auxiliary": True, "late": True}
+    widths = {name: WIDTHS[name] for name in modalities}
+    other = FusionModel(
+        widths, (EMOTION, SOCIAL), fusion=fusion, context=context[0], context_kind=context[1], **options
+    ).eval()
+    other.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    batch = batch_of(clips, range(6), modalities, context[0])
+    for name, logit in model(batch).items():
+        assert torch.equal(other(batch)[name], logit)
+
+
+@every
+def test_it_overfits_eight_clips(fusion: str, context, modalities) -> None:
+    clips = table(complete=True)
+    model = model_of(fusion, context, modalities, (EMOTION,), auxiliary=False, late=False).train()
+    batch, loss = batch_of(clips, range(8), modalities, context[0]), build_loss(EMOTION)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    for _ in range(60):
+        now = loss(model(batch)["emotion"], batch.targets["emotion"], batch.valid["emotion"])
+        if now < 0.05:
+            break
+        optimiser.zero_grad()
+        now.backward()
+        optimiser.step()
+    assert now < 0.05
+    assert torch.equal(model.eval()(batch)["emotion"].argmax(-1), batch.targets["emotion"])
+
+
+@every
+def test_the_same_seed_makes_the_same_step(fusion: str, context, modalities) -> None:
+    clips, results = table(), []
+    for _ in range(2):
+        model = model_of(fusion, context, modalities, dropout=0.3, modality_dropout=0.3).train()
+        torch.manual_seed(5)
+        out = model(batch_of(clips, range(8), modalities, context[0]))
+        sum(logit.sum() for logit in out.values()).backward()
+        results.append([*out.values(), *(p.grad for p in model.parameters() if p.grad is not None)])
+    assert all(torch.equal(a, b) for a, b in zip(*results, strict=True))
+
+
+@pytest.mark.parametrize("context", CONTEXTS, ids="+".join)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_every_subset_of_modalities_gets_its_own_finite_answer(fusion: str, context) -> None:
+    model = model_of(fusion, context)
+    clips = table(complete=True)
+    full = batch_of(clips, [3], context=context[0])
+    answers = []
+    for subset in SUBSETS:
+        tokens = {n: Tokens(t.x, t.mask if n in subset else torch.zeros_like(t.mask)) for n, t in full.tokens.items()}
+        answers.append(model(Batch(full.ids, 1, tokens, full.context, full.position))["emotion"])
+    assert all(torch.isfinite(answer).all() for answer in answers)
+    for one, other in itertools.combinations(answers, 2):
+        assert (one - other).abs().max() > 1e-4
+
+
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_a_model_in_the_dialogue_uses_the_neighbours_and_survives_without_them(fusion: str) -> None:
+    clips = table(complete=True)
+    for context in CONTEXTS[1:]:
+        model = model_of(fusion, context)
+        inside = model(batch_of(clips, [3]))["emotion"]
+        alone = model(batch_of(clips, [3], context="none"))["emotion"]
+        assert torch.isfinite(alone).all() and (inside - alone).abs().max() > 1e-4
+        itself = Batch(("c",), 1, batch_of(clips, [3], context="none").tokens, torch.tensor([[0]]), torch.tensor([[0]]))
+        torch.testing.assert_close(model(itself)["emotion"], alone)
+
+
+@pytest.mark.parametrize("context", [("none", "gru"), ("streams", "attention"), ("fused", "gru")], ids="+".join)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_entities_are_answered_as_clips_of_their_own(fusion: str, context) -> None:
+    """Persons at any place, absent ones in between, and a text stream that belongs to the clip as a whole."""
+    person = TargetSpec("person", "multi_label", ("kind", "tense"), per_entity=True)
+    model = model_of(fusion, context, ("text", "face"), (EMOTION, person))
+    generator = torch.Generator().manual_seed(2)
+    face = Tokens(torch.randn(2, 3, 4, 3, generator=generator), torch.rand(2, 3, 4, generator=generator) < 0.6)
+    face.mask[0, 1] = False
+    face.mask[0, 2, 0] = face.mask[0, 0, 0] = face.mask[1, 0, 0] = face.mask[1, 1, 0] = True
+    face.mask[1, 2] = False
+    text = Tokens(torch.randn(2, 1, 2, 5, generator=generator), torch.ones(2, 1, 2, dtype=torch.bool))
+    out = model.outputs(Batch(("a", "b"), 2, {"text": text, "face": face}))
+    assert out.logits["emotion"].shape == (2, 3) and out.logits["person"].shape == (2, 3, 2)
+    there = face.mask.any(-1)
+    assert not out.logits["person"][~there].any() and out.logits["person"][there].any(-1).all()
+    assert out.auxiliary["face"]["person"].shape == (2, 3, 2)
+    if context[0] == "none":  # with context, a clip of one person is another dialogue
+        for clip, entity in there.nonzero().tolist():
+            alone = {
+                "text": Tokens(text.x[clip : clip + 1], text.mask[clip : clip + 1]),
+                "face": Tokens(
+                    face.x[clip : clip + 1, entity : entity + 1], face.mask[clip : clip + 1, entity : entity + 1]
+                ),
+            }
+            got = model(Batch(("x",), 1, alone))["person"][0, 0]
+            torch.testing.assert_close(got, out.logits["person"][clip, entity], atol=1e-5, rtol=1e-4)
+    if context[0] == "fused":
+        return
+    # and the order of persons says nothing (after fusion, codes for places run through all tokens of the clip)
+    turned = Tokens(face.x.flip(1), face.mask.flip(1))
+    back = model(Batch(("a", "b"), 2, {"text": text, "face": turned}))
+    torch.testing.assert_close(back["person"].flip(1), out.logits["person"], atol=1e-5, rtol=1e-4)
+
+
+def test_late_fusion_adds_what_each_present_modality_says() -> None:
+    clips = table()
+    model = model_of("concat", late=True)
+    batch = batch_of(clips, range(CLIPS), context="none")
+    out = model.outputs(batch)
+    model.late = False
+    joint = model.outputs(batch)
+    for name, logit in out.logits.items():
+        said = sum(out.auxiliary[m][name] for m in WIDTHS)
+        torch.testing.assert_close(logit, joint.logits[name] + said)
+    for m in WIDTHS:
+        assert torch.equal(out.present[m], batch.tokens[m].mask.any(-1).any(-1))
+        assert not out.auxiliary[m]["emotion"][~out.present[m]].any()
+
+
+def test_the_standardiser_is_mean_and_deviation_of_the_tokens_it_is_given() -> None:
+    model, clips = model_of("concat"), table()
+    for name, column in clips.streams.items():
+        layer = model.projections[name]
+        np.testing.assert_allclose(layer.centre, column.x.mean(0), rtol=1e-5)
+        np.testing.assert_allclose(layer.scale, column.x.std(0), rtol=1e-5)
+    flat = TokenColumn.one_per_clip(np.full((5, 3), 7.0))
+    layer.fit(flat.x)
+    assert layer.centre.tolist() == [7.0] * 3 and layer.scale.tolist() == [1.0] * 3
+    state = model.state_dict()
+    assert "projections.text.centre" in state and "projections.text.scale" in state
+
+
+def test_shifted_and_scaled_features_give_the_same_answers_after_fitting() -> None:
+    clips = table()
+    moved = {name: column.x * 50 - 7 for name, column in clips.streams.items()}
+    other = ClipTable(
+        "moved",
+        clips.ids,
+        clips.split,
+        {
+            name: TokenColumn(moved[name], column.offsets, column.clip, column.entity)
+            for name, column in clips.streams.items()
+        },
+        clips.targets,
+    )
+    model = model_of("modality_attention")
+    want = model(batch_of(clips, range(6), context="none"))["emotion"]
+    model.fit_standardiser(other.streams)
+    torch.testing.assert_close(model(batch_of(other, range(6), context="none"))["emotion"], want, atol=1e-4, rtol=1e-4)
+
+
+def test_modality_dropout_takes_whole_modalities_at_its_rate_and_never_the_last() -> None:
+    from merkit.models.streams import drop_modalities
+
+    rows, rate = 20_000, 0.3
+    torch.manual_seed(0)
+    had = torch.rand(rows, 3) < 0.7
+    streams = {name: Tokens(torch.ones(rows, 2, 1), had[:, i, None].expand(-1, 2)) for i, name in enumerate(WIDTHS)}
+    dropped = drop_modalities(streams, rate)
+    kept = torch.stack([dropped[name].present for name in WIDTHS], 1)
+    assert not (kept & ~had).any()
+    assert torch.equal(kept.any(1), had.any(1))
+    for name in WIDTHS:
+        assert torch.equal(dropped[name].mask.any(1), dropped[name].mask.all(1))
+    for many in (1, 2, 3):
+        among = had.sum(1) == many
+        # each stays unless its own draw says so, and the best draw stays always
+        want = 1 - rate if many == 0 else (many * (1 - rate) + rate**many) / many
+        share = kept[among].sum() / (many * among.sum())
+        assert share.item() == pytest.approx(want, abs=0.02)
+
+
+def test_modality_dropout_is_for_training_alone() -> None:
+    clips = table(complete=True)
+    model = model_of("concat", modality_dropout=0.9)
+    batch = batch_of(clips, range(8), context="none")
+    assert torch.equal(model(batch)["emotion"], model(batch)["emotion"])
+    assert not torch.equal(model.train()(batch)["emotion"], model(batch)["emotion"])
+    assert not all(present.all() for present in model.outputs(batch).present.values())
+
+
+@pytest.mark.parametrize("pooling", ["max", "mean_max", "attention", "fan_relation", "last"])
+@pytest.mark.parametrize("context", [("none", "gru"), ("streams", "gru"), ("fused", "attention")], ids="+".join)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_other_poolings_and_a_hidden_layer_fit_every_family(fusion: str, context, pooling: str) -> None:
+    model = model_of(fusion, context, pooling=pooling, hidden=6)
+    out = model.outputs(batch_of(table(), range(5), context=context[0]))
+    assert out.embedding.shape == (5, 6) and torch.isfinite(out.logits["mood"]).all()
+
+
+def test_rows_that_are_only_context_are_not_paid_for_without_context() -> None:
+    clips = table()
+    model = model_of("concat", auxiliary=False, late=False)
+    seen = []
+    model.projections["text"].register_forward_hook(lambda _, given, out: seen.append(len(given[0].x)))
+    model(batch_of(clips, [3]))
+    assert seen == [1]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"fusion": "sum"}, "concat"),
+        ({"pooling": "median"}, "mean_max"),
+        ({"context": "before"}, "streams"),
+        ({"context": "fused", "context_kind": "rnn"}, "lstm"),
+        ({"fusion_params": {"rank": 3}}, "no parameter 'rank'"),
+        ({"widths": {"text.glove": 3}}, "dots"),
+        ({"widths": {}}, "at least one"),
+    ],
+)
+def test_a_wrong_model_is_refused_in_words(options: dict, says: str) -> None:
+    widths = options.pop("widths", WIDTHS)
+    with pytest.raises(ConfigError, match=says):
+        FusionModel(widths, [EMOTION], **options)
+
+
+def test_a_batch_without_one_of_the_modalities_is_refused_by_name() -> None:
+    with pytest.raises(ConfigError, match="no face"):
+        model_of("concat")(batch_of(table(), [0], ("text", "speech"), "none"))
