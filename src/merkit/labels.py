@@ -3,7 +3,22 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-__all__ = ["EKMAN7", "LabelSpace"]
+__all__ = [
+    "CREMA_D6",
+    "EKMAN7",
+    "EMODB7",
+    "EMORYNLP7",
+    "GOEMOTIONS28",
+    "IEMOCAP4",
+    "IEMOCAP6",
+    "LABEL_SPACES",
+    "MELD_SENTIMENT3",
+    "RAVDESS8",
+    "SENTIMENT",
+    "VALENCE_AROUSAL",
+    "WESAD3",
+    "LabelSpace",
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +72,153 @@ EKMAN7 = LabelSpace(
         "surprised": "surprise",
     },
 )
+
+# IEMOCAP's two usual sets. In four classes excitement counts as happiness; in six it stands alone.
+IEMOCAP4 = LabelSpace(
+    "iemocap4",
+    ("angry", "happy", "neutral", "sad"),
+    {
+        "ang": "angry",
+        "anger": "angry",
+        "hap": "happy",
+        "happiness": "happy",
+        "exc": "happy",
+        "excited": "happy",
+        "excitement": "happy",
+        "neu": "neutral",
+        "sadness": "sad",
+    },
+)
+IEMOCAP6 = LabelSpace(
+    "iemocap6",
+    ("happy", "sad", "neutral", "angry", "excited", "frustrated"),
+    {
+        "hap": "happy",
+        "happiness": "happy",
+        "sadness": "sad",
+        "neu": "neutral",
+        "ang": "angry",
+        "anger": "angry",
+        "exc": "excited",
+        "excitement": "excited",
+        "fru": "frustrated",
+        "frustration": "frustrated",
+    },
+)
+
+# In the order of the data set's own emotions.txt.
+GOEMOTIONS28 = LabelSpace(
+    "goemotions28",
+    (
+        "admiration",
+        "amusement",
+        "anger",
+        "annoyance",
+        "approval",
+        "caring",
+        "confusion",
+        "curiosity",
+        "desire",
+        "disappointment",
+        "disapproval",
+        "disgust",
+        "embarrassment",
+        "excitement",
+        "fear",
+        "gratitude",
+        "grief",
+        "joy",
+        "love",
+        "nervousness",
+        "optimism",
+        "pride",
+        "realization",
+        "relief",
+        "remorse",
+        "sadness",
+        "surprise",
+        "neutral",
+    ),
+    {},
+)
+
+# In the order of the codes in the file names.
+RAVDESS8 = LabelSpace(
+    "ravdess8",
+    ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"),
+    {
+        "joy": "happy",
+        "happiness": "happy",
+        "sadness": "sad",
+        "anger": "angry",
+        "fear": "fearful",
+        "disgusted": "disgust",
+        "surprise": "surprised",
+    },
+)
+# In the order of the columns of tabulatedVotes.csv; single letters are those columns.
+CREMA_D6 = LabelSpace(
+    "crema-d6",
+    ("anger", "disgust", "fear", "happy", "neutral", "sad"),
+    {
+        "a": "anger",
+        "ang": "anger",
+        "d": "disgust",
+        "dis": "disgust",
+        "f": "fear",
+        "fea": "fear",
+        "h": "happy",
+        "hap": "happy",
+        "n": "neutral",
+        "neu": "neutral",
+        "s": "sad",
+        "angry": "anger",
+        "joy": "happy",
+        "happiness": "happy",
+        "sadness": "sad",
+    },
+)
+# The letters are those of the file names, short for the German words.
+EMODB7 = LabelSpace(
+    "emodb7",
+    ("anger", "boredom", "disgust", "fear", "happiness", "sadness", "neutral"),
+    {
+        "w": "anger",
+        "l": "boredom",
+        "e": "disgust",
+        "a": "fear",
+        "f": "happiness",
+        "t": "sadness",
+        "n": "neutral",
+        "happy": "happiness",
+        "joy": "happiness",
+        "sad": "sadness",
+        "angry": "anger",
+    },
+)
+# Plutchik-like words of the feeling wheel that EmoryNLP's raters were shown.
+EMORYNLP7 = LabelSpace("emorynlp7", ("joyful", "mad", "neutral", "peaceful", "powerful", "sad", "scared"), {})
+MELD_SENTIMENT3 = LabelSpace("meld-sentiment3", ("negative", "neutral", "positive"), {})
+WESAD3 = LabelSpace("wesad3", ("baseline", "stress", "amusement"), {"1": "baseline", "2": "stress", "3": "amusement"})
+
+# Dimensions instead of classes: each label is a number.
+SENTIMENT = LabelSpace("sentiment", ("sentiment",), {})
+VALENCE_AROUSAL = LabelSpace("valence-arousal", ("valence", "arousal"), {"v": "valence", "a": "arousal"})
+
+LABEL_SPACES: Mapping[str, LabelSpace] = {
+    space.name: space
+    for space in (
+        EKMAN7,
+        IEMOCAP4,
+        IEMOCAP6,
+        GOEMOTIONS28,
+        RAVDESS8,
+        CREMA_D6,
+        EMODB7,
+        EMORYNLP7,
+        MELD_SENTIMENT3,
+        WESAD3,
+        SENTIMENT,
+        VALENCE_AROUSAL,
+    )
+}

@@ -127,7 +127,7 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "") -> ClipTabl
     )
 
 
-def _target(name: str, about: ArrayTarget, column, path: Path) -> TargetColumn:  # noqa: ANN001  a local function
+def _target(name: str, about: ArrayTarget, column, path: Path) -> TargetColumn:
     value = column(about.column, f"target {name}")
     labels = about.labels or (tuple(map(str, column(about.names, f"target {name}"))) if about.names else ())
     if not labels:

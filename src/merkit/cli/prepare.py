@@ -1,0 +1,147 @@
+"""`merkit prepare`: a corpus's tree, or a table of your own, into a checked manifest."""
+
+import csv
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from merkit.errors import ConfigError
+
+if TYPE_CHECKING:
+    from merkit.corpora import Manifest, Rejected
+
+__all__ = ["prepare"]
+
+# as many as fit on a screen; the file has them all
+_SHOWN = 40
+
+
+def prepare(
+    corpus: Annotated[
+        str, typer.Argument(help="A corpus (`merkit corpora`), or your own CSV, JSONL or Parquet table.")
+    ],
+    out: Annotated[Path, typer.Option(help="Folder for the manifest and everything that is made from the corpus.")],
+    root: Annotated[
+        Path | None, typer.Option(help="Folder of the corpus or of your media; none = that of your table.")
+    ] = None,
+    labels: Annotated[
+        str | None, typer.Option(help="Label space of your table, e.g. ekman7; none = the labels of its train rows.")
+    ] = None,
+    force: Annotated[bool, typer.Option(help="Make it anew where OUT holds a manifest already.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
+) -> None:
+    """Check a corpus once: clips per split and label, and every row that cannot be used, with the reason.
+
+    OUT gets manifest.parquet, manifest.json and rejected.csv. An interrupted run is taken up again by the same command.
+    The exit code is 1 only if nothing is usable.
+
+    Examples:
+
+        merkit prepare meld --root MELD.Raw --out data/meld
+
+        merkit prepare clips.csv --out data/mine --labels ekman7
+
+        merkit prepare mosi --root MOSI --out data/mosi --json
+    """
+    from merkit.corpora import CORPORA, read_user_manifest, write_manifest
+    from merkit.corpora.storage import MANIFEST_FILE
+    from merkit.labels import LABEL_SPACES
+
+    table = Path(corpus)
+    own = corpus not in CORPORA
+    if own and not table.suffix:
+        from merkit.cli.corpora import unknown_corpus
+
+        raise ConfigError(unknown_corpus(corpus))
+    if own and not table.is_file():
+        raise ConfigError(f"{corpus}: no such table")
+    if labels is not None and (not own or labels not in LABEL_SPACES):
+        known = f"is one of {', '.join(LABEL_SPACES)}" if own else "is for tables of your own"
+        raise ConfigError(f"--labels {known}; got {labels!r}")
+    if not own and root is None:
+        raise ConfigError(f"--root is needed: the folder that holds {corpus}")
+    if (out / MANIFEST_FILE).exists():
+        if not force:
+            raise ConfigError(f"{out} holds a manifest already; --force makes it anew")
+        (out / MANIFEST_FILE).unlink()
+    out.mkdir(parents=True, exist_ok=True)
+    _claim(
+        out, {"corpus": str(table.absolute()) if own else corpus, "root": str(root.absolute()) if root else None}, force
+    )
+    if own:
+        manifest = read_user_manifest(table, root, LABEL_SPACES[labels] if labels else None)
+    else:
+        assert root is not None
+        manifest = CORPORA[corpus].read(root, out)
+    _write_rejected(manifest.rejected, out / "rejected.csv")
+    write_manifest(manifest, out)
+    if as_json:
+        typer.echo(json.dumps(_facts(manifest, out), ensure_ascii=False, indent=1))
+        return
+    _show(manifest, out)
+
+
+def _claim(out: Path, source: dict[str, Any], force: bool) -> None:
+    """Files that another corpus left in OUT must not be taken for this one's."""
+    marker = out / "prepare.json"
+    if marker.exists() and not force:
+        try:
+            before = json.loads(marker.read_text(encoding="utf-8"))
+        except ValueError:
+            before = None
+        if before != source:
+            raise ConfigError(f"{out} was begun for {before}; take another folder, or --force")
+    temporary = marker.with_name(f".prepare.{os.getpid()}.tmp")
+    temporary.write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
+    temporary.replace(marker)
+
+
+def _write_rejected(rejected: "tuple[Rejected, ...]", path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    with temporary.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(("item", "line", "field", "left_out", "reason"))
+        writer.writerows((r.item, r.line, r.field, r.what, r.reason) for r in rejected)
+    temporary.replace(path)
+
+
+def _facts(manifest: "Manifest", out: Path) -> dict[str, Any]:
+    sizes: dict[str, int] = {}
+    for clip in manifest.clips:
+        sizes[clip.split or ""] = sizes.get(clip.split or "", 0) + 1
+    return {
+        "name": manifest.name,
+        "manifest": str(out),
+        "clips": len(manifest),
+        "splits": sizes,
+        "labels": manifest.counts(),
+        "rejected": [
+            {"item": r.item, "line": r.line, "field": r.field, "left_out": r.what, "reason": r.reason}
+            for r in manifest.rejected
+        ],
+        "rejected_csv": str(out / "rejected.csv"),
+        "licence": manifest.facts.get("licence"),
+    }
+
+
+def _show(manifest: "Manifest", out: Path) -> None:
+    facts = _facts(manifest, out)
+    for split, size in facts["splits"].items():
+        typer.echo(f"{split or 'no split'}: {size} clips")
+        for target, labels in facts["labels"].get(split, {}).items():
+            typer.echo(f"  {target}: " + ", ".join(f"{label} {count}" for label, count in labels.items()))
+    for rejected in manifest.rejected[:_SHOWN]:
+        typer.secho(str(rejected), fg=typer.colors.YELLOW, err=True)
+    more = len(manifest.rejected) - _SHOWN
+    if more > 0:
+        typer.secho(f"… and {more} more in {facts['rejected_csv']}", fg=typer.colors.YELLOW, err=True)
+    whole = sum(rejected.what == "clip" for rejected in manifest.rejected)
+    partly = len(manifest.rejected) - whole
+    typer.echo(
+        f"{len(manifest)} clips, {whole} left out, {partly} in part; manifest: {out}"
+        + (f"; reasons: {facts['rejected_csv']}" if manifest.rejected else "")
+    )
+    typer.echo(f"licence: {facts['licence']}")

@@ -1,0 +1,181 @@
+"""From a manifest and its features to the columns that training reads."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from merkit.corpora.manifest import Manifest
+from merkit.schema import TargetSpec
+
+if TYPE_CHECKING:
+    from merkit.data.table import ClipTable, TargetColumn, TokenColumn
+    from merkit.features.store import FeatureStore
+
+__all__ = ["clip_table"]
+
+
+def clip_table(
+    manifest: Manifest, store: "FeatureStore | None" = None, modalities: Sequence[str] | None = None
+) -> "ClipTable":
+    """The table of a corpus.
+
+    Entities are numbered per clip: persons in the order of their numbers from 0, tokens of the clip as a whole are 0.
+    Where one modality of a clip has both, the clip as a whole is 0 and persons begin at 1.
+
+    Args:
+        manifest: clips with their targets, groups, turns and words.
+        store: their tokens. Clips without any token of `modalities` are left out: there is nothing to judge. None = no
+            streams, for models that read the words.
+        modalities: which to take; None = all that the store has.
+
+    Raises:
+        ConfigError: the store has none of the clips, or not one token of a modality that is asked for.
+        StoreError: tokens of one modality differ in width, or a shard is damaged.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from merkit.schema import Clip, Stream
+        >>> clip = Clip("a", (Stream("text", None, text="Hello"),), split="train")
+        >>> clip_table(Manifest("tiny", (clip,), (), Path("."))).texts
+        array(['Hello'], dtype='<U5')
+    """
+    # torch comes with merkit.data: a listing of corpora need not wait for it
+    from merkit.data.table import ClipTable, Provenance
+
+    clips = manifest.clips
+    at = {clip.id: i for i, clip in enumerate(clips)}
+    streams: dict[str, TokenColumn] = {}
+    provenance: dict[str, Provenance] = {}
+    hashes = np.full(len(clips), "", object)
+    persons: list[tuple[str, ...]] = [_persons(target.entity for target in clip.targets) for clip in clips]
+    if store is not None:
+        streams, sources, persons, known = _streams(manifest, at, store, modalities, persons)
+        for clip, digest in known.items():
+            hashes[at[clip]] = digest
+        stated = manifest.facts.get("provenance", {})
+        for modality, source in sources.items():
+            about = stated.get(modality, {})
+            provenance[modality] = Provenance(
+                about.get("source", source), tuple(about.get("fitted_on", ())), tuple(about.get("statistics_on", ()))
+            )
+    kinds = sorted({kind for clip in clips for kind in clip.groups})
+    turns = any("dialogue" in clip.groups and clip.turn is not None for clip in clips)
+    words = [next((s.text for s in clip.streams if s.modality == "text" and s.text), "") for clip in clips]
+    table = ClipTable(
+        manifest.name,
+        np.array([clip.id for clip in clips], str),
+        np.array([clip.split or "" for clip in clips], str),
+        streams,
+        {spec.name: _targets(spec, manifest, persons) for spec in manifest.specs},
+        {kind: np.array([clip.groups.get(kind, "") for clip in clips], str) for kind in kinds},
+        # a clip of no dialogue is a dialogue of its own
+        np.array([clip.groups.get("dialogue") or f"\t{clip.id}" for clip in clips], str) if turns else None,
+        np.array([clip.turn or 0 for clip in clips], np.int64) if turns else None,
+        np.array(words, str) if any(words) else None,
+        hashes.astype(str) if any(hashes) else None,
+        provenance,
+    )
+    if store is None:
+        return table
+    there = np.zeros(len(clips), bool)
+    for column in streams.values():
+        there[column.clip] = True
+    return table if there.all() else table.take(there)
+
+
+def _streams(
+    manifest: Manifest,
+    at: dict[str, int],
+    store: "FeatureStore",
+    modalities: Sequence[str] | None,
+    persons: list[tuple[str, ...]],
+) -> "tuple[dict[str, TokenColumn], dict[str, str], list[tuple[str, ...]], dict[str, str]]":
+    from merkit.errors import ConfigError
+
+    index = store.index.select(["clip", "modality", "entity", "extractor_id", "input_sha256", "width"]).to_pydict()
+    rows = [i for i, clip in enumerate(index["clip"]) if clip in at and index["modality"][i] is not None]
+    if not rows:
+        raise ConfigError(f"{store.path}: holds none of the {len(manifest)} clips of {manifest.name}")
+    entities: dict[str, set[str]] = {}
+    both: dict[tuple[str, str], set[bool]] = {}
+    for i in rows:
+        clip, entity = index["clip"][i], index["entity"][i]
+        both.setdefault((clip, index["modality"][i]), set()).add(entity is None)
+        if entity is not None:
+            entities.setdefault(clip, set()).add(entity)
+    shifted = {clip for (clip, _), kinds in both.items() if len(kinds) == 2}
+    persons = list(persons)
+    for clip, names in entities.items():
+        persons[at[clip]] = _persons([*persons[at[clip]], *names])
+    wanted = list(modalities) if modalities is not None else sorted({index["modality"][i] for i in rows})
+    streams, sources = {}, {}
+    for modality in wanted:
+        own = [i for i in rows if index["modality"][i] == modality]
+        if not own:
+            raise ConfigError(
+                f"{store.path}: no {modality} tokens; there are {', '.join(sorted(set(index['modality']) - {None}))}"
+            )
+
+        def place(i: int) -> tuple[int, int]:
+            clip, entity = index["clip"][i], index["entity"][i]
+            number = 0 if entity is None else persons[at[clip]].index(entity) + (clip in shifted)
+            return at[clip], number
+
+        streams[modality] = _column(store, modality, sorted((*place(i), i) for i in own))
+        sources[modality] = ", ".join(sorted({index["extractor_id"][i] for i in own}))
+    for clip in shifted:
+        persons[at[clip]] = ("", *persons[at[clip]])
+    known = {clip: sha for clip, sha in zip(index["clip"], index["input_sha256"], strict=True) if clip in at and sha}
+    return streams, sources, persons, known
+
+
+def _column(store: "FeatureStore", modality: str, places: list[tuple[int, int, int]]) -> "TokenColumn":
+    from merkit.data.table import TokenColumn
+    from merkit.errors import StoreError
+
+    tokens = [store.tokens(row) for _, _, row in places]
+    widths = {each.x.shape[1] for each in tokens}
+    if len(widths) > 1:
+        raise StoreError(f"{store.path}: {modality} tokens are of width {', '.join(map(str, sorted(widths)))}")
+    return TokenColumn(
+        np.concatenate([each.x for each in tokens]).astype(np.float32, copy=False),
+        np.concatenate([[0], np.cumsum([len(each) for each in tokens])]).astype(np.int64),
+        np.array([clip for clip, _, _ in places], np.int64),
+        np.array([entity for _, entity, _ in places], np.int64),
+        np.concatenate([each.start_s for each in tokens]),
+    )
+
+
+def _targets(spec: TargetSpec, manifest: Manifest, persons: list[tuple[str, ...]]) -> "TargetColumn":
+    from merkit.data.table import TargetColumn
+
+    single = spec.kind == "single_label"
+    shape: tuple[int, ...] = (len(manifest.clips),)
+    if spec.per_entity:
+        shape = (*shape, max(1, *map(len, persons)))
+    shape = shape if single else (*shape, len(spec.labels))
+    value = np.zeros(shape, np.int64 if single else np.float32)
+    valid = np.zeros(shape, bool)
+    votes: np.ndarray | None = None
+    for row, clip in enumerate(manifest.clips):
+        for target in clip.targets:
+            if target.spec.name != spec.name:
+                continue
+            place = (row,) if target.entity is None else (row, persons[row].index(target.entity))
+            value[place] = target.value
+            valid[place] = True if target.valid is None else (target.valid.all() if single else target.valid)
+            if target.votes is not None and not spec.per_entity:
+                votes = np.zeros((len(manifest.clips), len(spec.labels)), np.float32) if votes is None else votes
+                votes[row] = target.votes
+    return TargetColumn(spec, value, valid, votes)
+
+
+def _persons(names: Iterable[str | None]) -> tuple[str, ...]:
+    """Distinct names with `person_10` behind `person_9`."""
+    return tuple(sorted({name for name in names if name is not None}, key=_natural))
+
+
+def _natural(name: str) -> list[tuple[int, int, str]]:
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]
