@@ -148,7 +148,7 @@ def test_it_overfits_eight_clips(fusion: str, context, modalities) -> None:
     clips = table(complete=True)
     model = model_of(fusion, context, modalities, (EMOTION,), auxiliary=False, late=False).train()
     batch, loss = batch_of(clips, range(8), modalities, context[0]), build_loss(EMOTION)
-    optimiser = torch.optim.Adam(model.parameters(), lr=0.02)
+    optimiser = torch.optim.Adam(model.parameters(), lr=0.05)
     for _ in range(60):
         now = loss(model(batch)["emotion"], batch.targets["emotion"], batch.valid["emotion"])
         if now < 0.05:
