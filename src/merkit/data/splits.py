@@ -1,7 +1,9 @@
-"""Divisions of a corpus that keep whole groups (speakers, dialogues, films) on one side.
+"""Dividing a corpus so that nothing which belongs together is torn apart.
 
-Each function gives the same table with other names in `split`. What comes out is a function of the table and the seed
-alone: group names are sorted, never hashed. Answers of clips that stay `test` are not looked at.
+Every division moves whole groups (speakers, sessions, dialogues, films): clips of one group share a voice, a room and
+often the very words, and a model that has met them in training looks better than it is. Groups are placed largest first
+where the classes fit best; ties are drawn from `seed`. Names are sorted before anything is drawn, so the same table gives
+the same division in any process.
 """
 
 import zlib
@@ -13,190 +15,222 @@ import numpy as np
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 
-__all__ = ["by_group", "kfold_by_group", "leave_one_group_out", "subset"]
+__all__ = ["SPLITS", "by_group", "kfold_by_group", "leave_one_group_out", "official", "subset"]
+
+SPLITS = ("train", "valid", "test")
+
+
+def official(table: ClipTable) -> ClipTable:
+    """The split that the corpus came with, checked to be one.
+
+    Raises:
+        ConfigError: there is no training clip, or a split has another name than train, valid, test or none.
+
+    Example:
+        >>> official(_example()).split.tolist()
+        ['train', 'train', 'train', 'train', 'test', 'test']
+    """
+    if unknown := sorted(set(map(str, table.split)) - {*SPLITS, ""}):
+        raise ConfigError(
+            f"corpus {table.name}: splits are {', '.join(SPLITS)} or empty; there is {', '.join(unknown)}"
+        )
+    if not (table.split == "train").any():
+        raise ConfigError(f"corpus {table.name} has no official training clips; set data.split.kind to group or kfold")
+    return table
 
 
 def by_group(
-    table: ClipTable, kind: str, fractions: Sequence[float], *, seed: int = 0, keep_test: bool = True
+    table: ClipTable, kind: str, fractions: Sequence[float] = (0.8, 0.1, 0.1), *, seed: int = 0, keep_test: bool = True
 ) -> ClipTable:
-    """Train, valid and test by shares of clips, no group in two of them.
-
-    Groups are dealt out from large to small, each to the split whose class counts (of the first single-label target;
-    sizes where there is none) it brings closest to its share. Clips whose group has no name stay together.
+    """Whole groups into train, valid and test, by about these shares of the clips.
 
     Args:
         table: the corpus.
-        kind: which group, or `dialogue`.
-        fractions: shares of train, valid and, as third, test; they are scaled to sum to 1. 0 = no such split.
-        seed: order among groups of similar size.
-        keep_test: clips that are `test` stay so and only the rest is divided, then the third share counts for nothing.
+        kind: of group, e.g. `speaker`.
+        fractions: of train, valid, test; they are scaled to sum to 1. With only two, there is no test part.
+        seed: of the draws among equals.
+        keep_test: an official test split stays as it is, and the rest is divided by the shares of train and valid.
 
     Raises:
-        ConfigError: an unknown kind of group, shares that make no sense, or fewer groups than splits.
+        ConfigError: no such groups, too few of them, or shares that cannot be.
 
     Example:
-        >>> table = ClipTable("t", np.array(list("abcd")), np.array([""] * 4), {}, {},
-        ...     {"speaker": np.array(["ann", "ann", "ann", "bob"])})
-        >>> by_group(table, "speaker", (0.75, 0.25)).split.tolist()
-        ['train', 'train', 'train', 'valid']
+        >>> by_group(_example(), "speaker", (0.5, 0.5), keep_test=False).split.tolist()
+        ['valid', 'valid', 'train', 'train', 'train', 'valid']
     """
-    shares = np.asarray(fractions, float)
-    if len(shares) not in (2, 3) or not np.isfinite(shares).all() or (shares < 0).any() or shares[0] <= 0:
-        raise ConfigError(f"data.split.fractions={tuple(fractions)}: give 2 or 3 shares, not negative, train above 0")
-    rows = _divided(table, keep_test)
-    if len(rows) < len(table):
-        shares = shares[:2]
-    used = [name for name, share in zip(("train", "valid", "test"), shares, strict=False) if share > 0]
-    dealt = _deal(table, rows, kind, shares[shares > 0] / shares.sum(), seed, what="splits")
-    return _with_split(table, rows, np.array(used)[dealt])
+    shares = np.asarray([*fractions, 0.0][:3], float)
+    if not 2 <= len(fractions) <= 3 or not np.isfinite(shares).all() or (shares < 0).any() or (shares[:2] == 0).any():
+        raise ConfigError(
+            f"data.split.fractions={tuple(fractions)}: give shares of train, valid and perhaps test, none negative, "
+            "train and valid above 0"
+        )
+    fixed = _kept(table, keep_test)
+    if fixed.any():
+        shares[2] = 0.0
+    wanted = np.flatnonzero(shares)
+    part = _assign(table, kind, ~fixed, shares[wanted] / shares.sum(), seed)
+    return _with_split(table, fixed, np.array(SPLITS)[wanted], part)
 
 
 def kfold_by_group(
     table: ClipTable, kind: str, folds: int, fold: int, *, seed: int = 0, keep_test: bool = True
 ) -> ClipTable:
-    """One of `folds` divisions: the groups of `fold` are valid, those of all others train.
-
-    Every group is valid in exactly one fold. Groups are dealt out as in `by_group`.
+    """Fold `fold` of `folds` is valid, the others are train; whole groups, folds of about equal size and classes.
 
     Args:
         table: the corpus.
-        kind: which group, or `dialogue`.
+        kind: of group.
         folds: how many.
-        fold: which one is valid, from 0.
-        seed: order among groups of similar size; the same for all folds of one cross-validation.
-        keep_test: clips that are `test` stay so; else they take part like all others.
+        fold: which is valid, from 0.
+        seed: of the draws among equals; the folds of one seed partition the corpus.
+        keep_test: an official test split stays as it is; otherwise its clips are divided with the rest.
 
     Raises:
-        ConfigError: an unknown kind of group, a fold out of range, or fewer groups than folds.
+        ConfigError: no such groups, fewer groups than folds, or no such fold.
 
     Example:
-        >>> table = ClipTable("t", np.array(list("abc")), np.array(["", "", "test"]), {}, {},
-        ...     {"speaker": np.array(["ann", "bob", "cid"])})
-        >>> [kfold_by_group(table, "speaker", 2, fold).split.tolist() for fold in (0, 1)]
-        [['valid', 'train', 'test'], ['train', 'valid', 'test']]
+        >>> [kfold_by_group(_example(), "speaker", 2, fold).split.tolist()[:4] for fold in (0, 1)]
+        [['valid', 'valid', 'train', 'train'], ['train', 'train', 'valid', 'valid']]
     """
-    if folds < 2:
-        raise ConfigError(f"data.split.folds={folds}: at least 2")
-    if not 0 <= fold < folds:
-        raise ConfigError(f"data.split.fold={fold}: must be from 0 to {folds - 1}")
-    rows = _divided(table, keep_test)
-    dealt = _deal(table, rows, kind, np.full(folds, 1 / folds), seed, what="folds")
-    return _with_split(table, rows, np.where(dealt == fold, "valid", "train"))
+    if folds < 2 or not 0 <= fold < folds:
+        raise ConfigError(
+            f"data.split.fold={fold} of data.split.folds={folds}: folds count from 0, and there are at least 2"
+        )
+    fixed = _kept(table, keep_test)
+    part = _assign(table, kind, ~fixed, np.full(folds, 1 / folds), seed)
+    names = np.where(np.arange(folds) == fold, "valid", "train")
+    return _with_split(table, fixed, names, part)
 
 
-def leave_one_group_out(table: ClipTable, kind: str, name: str) -> ClipTable:
-    """The group `name` is test, the group after it in sorted order valid, all others train.
-
-    With a valid group of its own, no epoch is chosen on the group that is left out. Where there are only two groups,
-    nothing is valid. Official splits count for nothing here: the group that is left out IS the test.
+def leave_one_group_out(table: ClipTable, kind: str, name: str, *, keep_test: bool = True) -> ClipTable:
+    """Group `name` is valid, all others are train.
 
     Args:
         table: the corpus.
-        kind: which group, or `dialogue`.
-        name: the group to leave out.
+        kind: of group.
+        name: the group.
+        keep_test: an official test split stays as it is.
 
     Raises:
-        ConfigError: an unknown kind of group or name, or only one group.
+        ConfigError: no such groups, or none of that name outside the test split.
 
     Example:
-        >>> table = ClipTable("t", np.array(list("abc")), np.array([""] * 3), {}, {},
-        ...     {"session": np.array(["s1", "s2", "s3"])})
-        >>> leave_one_group_out(table, "session", "s3").split.tolist()
-        ['valid', 'train', 'test']
+        >>> leave_one_group_out(_example(), "speaker", "b").split.tolist()
+        ['train', 'train', 'valid', 'valid', 'test', 'test']
     """
-    names, index = np.unique(_groups(table, kind), return_inverse=True)
-    found = np.flatnonzero(names == name)
-    if not len(found):
-        some = ", ".join(names[:8]) + (" …" if len(names) > 8 else "")
-        raise ConfigError(f"data.split.out={name!r}: corpus {table.name} has no such {kind}; there are {some}")
-    if len(names) < 2:
-        raise ConfigError(f"data.split.by={kind}: {name!r} is the only {kind} of corpus {table.name}")
-    split = np.full(len(table), "train")
-    if len(names) > 2:
-        split[index == (found[0] + 1) % len(names)] = "valid"
-    split[index == found[0]] = "test"
-    return replace(table, split=split.astype("<U5"))
+    groups, fixed = _groups(table, kind), _kept(table, keep_test)
+    chosen = (groups == name) & ~fixed
+    if not chosen.any() or chosen[~fixed].all():
+        there = ", ".join(np.unique(groups[~fixed])[:12])
+        raise ConfigError(f"data.split.out={name}: no {kind} of that name beside others; there are {there}")
+    return _with_split(table, fixed, np.array(["train", "valid"]), chosen[~fixed].astype(int))
 
 
 def subset(table: ClipTable, n: int, *, seed: int = 0) -> ClipTable:
-    """At most `n` clips of each split, in the table's order; a smaller subset lies within a larger one.
+    """At most `n` clips of each split, in the order of the table, for trying things out.
 
-    Which clips of a split are taken depends on that split's clips and the seed alone, so a subset of `test` is the same
-    whether the other splits are there or not.
+    Every class is drawn in turn, so that a small subset still has them all where it can. The clips of `test` are drawn
+    without a look at their classes. What is drawn of a split depends on that split's clips and the seed alone, so the
+    subset of `test` is the same whether the other splits are there or not; a smaller subset lies within a larger one.
 
     Raises:
-        ConfigError: `n` below 1.
+        ConfigError: `n` is below 1.
 
     Example:
-        >>> table = ClipTable("t", np.arange(6).astype(str), np.array(["train"] * 4 + ["test"] * 2), {}, {})
-        >>> subset(table, 2).split.tolist()
-        ['train', 'train', 'test', 'test']
+        >>> subset(_example(), 1).ids.tolist()
+        ['2', '4']
     """
     if n < 1:
-        raise ConfigError(f"data.num_data={n}: must be at least 1")
-    kept = []
-    for split in np.unique(table.split):
-        rows = np.flatnonzero(table.split == split)
-        order = np.random.default_rng([seed, zlib.crc32(str(split).encode())]).permutation(len(rows))
-        kept.append(rows[order[:n]])
-    return table.take(np.sort(np.concatenate(kept)) if kept else np.zeros(0, np.int64))
+        raise ConfigError(f"data.num_data={n}: at least 1 clip of each split, or leave it out for all")
+    classes = _classes(table)
+    keep = np.zeros(len(table), bool)
+    for name in np.unique(table.split):
+        rng = np.random.default_rng([seed, zlib.crc32(str(name).encode())])
+        rows = rng.permutation(np.flatnonzero(table.split == name))
+        if classes is not None and name != "test":
+            # the i-th clip of each class comes before the (i + 1)-th of any
+            kind = classes[rows].argmax(1)
+            order = np.argsort(kind, kind="stable")
+            sizes = np.bincount(kind, minlength=classes.shape[1])
+            turn = np.empty(len(rows), int)
+            turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+            rows = rows[np.argsort(turn, kind="stable")]
+        keep[rows[:n]] = True
+    return table.take(keep)
 
 
-def _divided(table: ClipTable, keep_test: bool) -> np.ndarray:
-    """Rows that are to be dealt out."""
-    rows = np.flatnonzero(table.split != "test") if keep_test else np.arange(len(table))
-    if not len(rows):
-        raise ConfigError(f"corpus {table.name}: every clip is test already; nothing is left to divide")
-    return rows
-
-
-def _with_split(table: ClipTable, rows: np.ndarray, names: np.ndarray) -> ClipTable:
-    split = np.full(len(table), "test", "<U5")
-    split[rows] = names
-    return replace(table, split=split)
+def _kept(table: ClipTable, keep_test: bool) -> np.ndarray:
+    return (table.split == "test") & keep_test
 
 
 def _groups(table: ClipTable, kind: str) -> np.ndarray:
-    if kind in table.groups:
-        return table.groups[kind].astype(str)
-    if kind == "dialogue" and table.dialogue is not None:
-        return table.dialogue.astype(str)
-    there = [*table.groups, *(["dialogue"] if table.dialogue is not None else [])]
-    raise ConfigError(f"data.split.by={kind}: corpus {table.name} has {', '.join(dict.fromkeys(there)) or 'no groups'}")
+    groups = table.groups.get(kind)
+    if groups is None and kind == "dialogue":
+        groups = table.dialogue
+    if groups is None:
+        there = [*table.groups, *(["dialogue"] if table.dialogue is not None else [])]
+        known = ", ".join(dict.fromkeys(there)) or "none"
+        raise ConfigError(f"data.split.by={kind}: corpus {table.name} has no such groups; there are: {known}")
+    groups = groups.astype(str)
+    if unknown := int((groups == "").sum()):
+        first = table.ids[groups == ""][0]
+        raise ConfigError(f"data.split.by={kind}: {unknown} clips of {table.name} belong to no {kind}, e.g. {first}")
+    return groups
 
 
-def _counts(table: ClipTable, rows: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """`(G, K + 1)` clips of each class, and all clips, in each group; the last column weighs as much as the classes."""
-    size = np.bincount(group, minlength=groups)[:, None]
+def _classes(table: ClipTable) -> np.ndarray | None:
+    """`(n, K)` what each clip adds to the balance: of the first clip-level target with classes; None where there is none."""
     for column in table.targets.values():
-        if column.spec.kind == "single_label" and column.value.ndim == 1:
-            known, classes = column.valid[rows], len(column.spec.labels)
-            cell = group[known] * classes + column.value[rows][known]
-            counts = np.bincount(cell, minlength=groups * classes).reshape(groups, classes)
-            return np.concatenate([counts[:, counts.any(0)], size * classes], 1).astype(float)
-    return size.astype(float)
+        if column.spec.per_entity or column.spec.kind == "regression":
+            continue
+        if column.spec.kind == "single_label":
+            return np.eye(len(column.spec.labels))[column.value] * column.valid[:, None]
+        return np.where(column.valid, column.value, 0.0).astype(float)
+    return None
 
 
-def _deal(table: ClipTable, rows: np.ndarray, kind: str, shares: np.ndarray, seed: int, what: str) -> np.ndarray:
-    """`(len(rows),)` which of the shares each clip goes to, whole groups at a time."""
-    names, group = np.unique(_groups(table, kind)[rows], return_inverse=True)
+def _assign(table: ClipTable, kind: str, take: np.ndarray, shares: np.ndarray, seed: int) -> np.ndarray:
+    """Part of each clip of `take`: greedy, largest group first, into the part that it brings closest to its shares."""
+    names, index = np.unique(_groups(table, kind)[take], return_inverse=True)
     if len(names) < len(shares):
-        raise ConfigError(
-            f"data.split.by={kind}: corpus {table.name} has {len(names)} to divide into {len(shares)} {what}"
-        )
-    counts = _counts(table, rows, group, len(names))
-    wanted = shares[:, None] * counts.sum(0)
-    held = np.zeros_like(wanted)
-    home = np.empty(len(names), np.int64)
-    # large before small, so that small groups can even out; within a factor of two the seed decides
-    rng = np.random.default_rng(seed)
-    order = np.lexsort((rng.permutation(len(names)), -np.floor(np.log2(np.bincount(group)))))
-    for place, g in enumerate(order):
-        # how much the chi-square distance to the wanted counts grows
-        growth = ((2 * (held - wanted) + counts[g]) * counts[g] / wanted).sum(1)
-        empty = ~held.any(1)
-        if len(order) - place <= empty.sum():
-            growth[~empty] = np.inf  # as many groups left as splits without one
-        home[g] = growth.argmin()
-        held[home[g]] += counts[g]
-    return home[group]
+        raise ConfigError(f"data.split.by={kind}: {len(names)} groups cannot fill {len(shares)} parts")
+    classes = _classes(table)
+    kinds = (
+        np.ones((len(index), 1)) if classes is None else np.concatenate([np.ones((len(index), 1)), classes[take]], 1)
+    )
+    load = np.zeros((len(names), kinds.shape[1]))  # clips of each group, in all and per class
+    np.add.at(load, index, kinds)
+    total = np.maximum(load.sum(0), 1e-9)
+    # size weighs as much as all classes together; rare classes weigh as much as common ones
+    weight = np.concatenate([[1.0], np.full(kinds.shape[1] - 1, 1.0 / max(kinds.shape[1] - 1, 1))]) / total**2
+    goal, held = shares[:, None] * total, np.zeros((len(shares), kinds.shape[1]))
+    tie = np.random.default_rng(seed).permutation(len(names))
+    part = np.full(len(names), -1)
+    left = len(names)
+    for group in np.lexsort((tie, -load[:, 0])):
+        empty = np.bincount(part[part >= 0], minlength=len(shares)) == 0
+        now = (weight * (held - goal) ** 2).sum(1)
+        then = (weight * (held + load[group] - goal) ** 2).sum(1)
+        # with as many groups left as empty parts, each of them must get one
+        gain = np.where(empty, then - now, np.inf) if empty.sum() >= left else then - now
+        part[group] = int(gain.argmin())
+        held[part[group]] += load[group]
+        left -= 1
+    return part[index]
+
+
+def _with_split(table: ClipTable, fixed: np.ndarray, names: np.ndarray, part: np.ndarray) -> ClipTable:
+    split = np.full(len(table), "test", dtype="<U5")
+    split[~fixed] = names[part]
+    return replace(table, split=split)
+
+
+def _example() -> ClipTable:
+    from merkit.data.table import TargetColumn
+    from merkit.schema import TargetSpec
+
+    spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
+    emotion = TargetColumn(spec, np.array([0, 1, 0, 1, 0, 1]), np.ones(6, bool))
+    split = np.array(["train"] * 4 + ["test"] * 2)
+    speaker = np.array(["a", "a", "b", "b", "c", "d"])
+    return ClipTable("tiny", np.arange(6).astype(str), split, {}, {"emotion": emotion}, {"speaker": speaker})
