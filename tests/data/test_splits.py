@@ -161,7 +161,7 @@ def test_subsets_nest_and_each_split_is_on_its_own(n: int, more: int, seed: int)
         np.testing.assert_array_equal(subset(table.where(split), n, seed=seed).ids, small.where(split).ids)
     labels = small.targets["emotion"]
     known = table.targets["emotion"].value[(table.split == "train") & table.targets["emotion"].valid]
-    if n >= 8:  # every class of train is there, those that are not known included
+    if n >= 5:  # each class has its turn, and so have the clips of which none is known
         assert set(labels.value[(small.split == "train") & labels.valid]) == set(known)
     place = {name: row for row, name in enumerate(table.ids)}
     assert (np.diff([place[name] for name in small.ids]) > 0).all()

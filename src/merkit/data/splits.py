@@ -149,9 +149,9 @@ def subset(table: ClipTable, n: int, *, seed: int = 0) -> ClipTable:
         rows = rng.permutation(np.flatnonzero(table.split == name))
         if classes is not None and name != "test":
             # the i-th clip of each class comes before the (i + 1)-th of any
-            kind = classes[rows].argmax(1)
+            kind = np.where(classes[rows].any(1), classes[rows].argmax(1), classes.shape[1])  # the last: not known
             order = np.argsort(kind, kind="stable")
-            sizes = np.bincount(kind, minlength=classes.shape[1])
+            sizes = np.bincount(kind)
             turn = np.empty(len(rows), int)
             turn[order] = np.arange(len(rows)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
             rows = rows[np.argsort(turn, kind="stable")]
