@@ -41,6 +41,7 @@ def evaluate(
     from rich.table import Table
 
     from merkit.evaluation.measures import definitions
+    from merkit.training.run import Run
 
     console = Console()
     for item in found:
@@ -51,7 +52,7 @@ def evaluate(
         for name, interval in item.measures.items():
             table.add_row(name, str(interval))
         console.print(table)
-    for name, meaning in definitions(found[0].measures).items():
+    for name, meaning in definitions(Run(runs[0]).seeds()[0].specs).items():
         console.print(f"  {name}: {meaning}", style="dim")
     if split == "test":
         times = max(item.readings for item in found)
@@ -90,7 +91,8 @@ def compare(
     from rich.console import Console
     from rich.table import Table
 
-    table = Table("measure", str(first), str(second), "difference, 95 %", "p", title=f"{split}, n={rows[0].n}")
+    typer.echo(f"{first} against {second} on {split}, n={rows[0].n}")
+    table = Table("measure", "first", "second", "difference, 95 %", "p")
     for row in rows:
         table.add_row(row.measure, f"{row.first:.4f}", f"{row.second:.4f}", str(row.difference), f"{row.p_value:.3f}")
     Console().print(table)

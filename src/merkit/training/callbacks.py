@@ -104,16 +104,32 @@ class Keeper(pl.Callback):
         self.best: dict[str, dict[str, Any]] = {}
         self.history: list[dict[str, float]] = []
         self.stale = 0
+        self._losses: list[Tensor] = []
+        self._since_save = 0
+        self._steps = 0
         self._saved_s = time.monotonic()
         self._begun_s = time.monotonic()
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The order of the epoch that begins; the iterator is made after this (Lightning looks for samplers, not orders)."""
+        if self.order is not None:
+            if self.order.start == 0 or self.order.epoch != trainer.current_epoch:
+                self._losses = []
+            self.order.set_epoch(trainer.current_epoch)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """A checkpoint within the epoch, where asked for."""
+        """A checkpoint within the epoch, where asked for; never between batches whose gradients are being added up."""
         every = self.config.save_every_steps
-        if every and (batch_idx + 1) % every == 0:
+        self._losses.append(outputs["loss"].detach())
+        self._since_save += 1
+        # the end of an epoch is saved after measuring, not before
+        within = not trainer.is_last_batch
+        if every and within and self._since_save >= every and trainer.global_step != self._steps:
             trainer.save_checkpoint(self.folder / "last.ckpt")
+            self._since_save = 0
+        self._steps = trainer.global_step
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Compares the epoch with the best so far."""
@@ -131,14 +147,16 @@ class Keeper(pl.Callback):
         assert isinstance(pl_module, Trainee)
         epoch = trainer.current_epoch
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        row = {"epoch": epoch, "lr": rate, "train_loss": pl_module.train_loss}
+        loss = float(torch.stack(self._losses).mean()) if self._losses else float("nan")
+        row = {"epoch": epoch, "lr": rate, "train_loss": loss}
         self.history.append({**row, **{f"valid.{name}": value for name, value in pl_module.measures.items()}})
         if self.watch is not None and self.config.patience and self.watch.text in self.best:
             self.stale = epoch - self.best[self.watch.text]["epoch"]
             trainer.should_stop = trainer.should_stop or self.stale >= self.config.patience
         if self.epoch_done is not None:
             self.epoch_done(epoch + 1, trainer.max_epochs or 0, self.history[-1])
-        if time.monotonic() - self._saved_s >= self.config.save_every_s:
+        due = self.config.save_every_steps and self._since_save >= self.config.save_every_steps
+        if due or time.monotonic() - self._saved_s >= self.config.save_every_s:
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
@@ -146,14 +164,15 @@ class Keeper(pl.Callback):
         trainer.save_checkpoint(self.folder / "last.ckpt")
         write_history(self.history, self.folder / "history.csv")
         self._saved_s = time.monotonic()
+        self._since_save = 0
 
     def state_dict(self) -> dict[str, Any]:
         """For checkpoints: the best weights travel inside."""
-        return {"best": self.best, "history": self.history}
+        return {"best": self.best, "history": self.history, "losses": self._losses}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """From checkpoints."""
-        self.best, self.history = state_dict["best"], state_dict["history"]
+        self.best, self.history, self._losses = state_dict["best"], state_dict["history"], state_dict["losses"]
 
     def on_load_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -163,7 +182,8 @@ class Keeper(pl.Callback):
             loop = checkpoint["loops"]["fit_loop"]
             done = loop["epoch_loop.batch_progress"]["current"]["processed"]
             finished = loop["epoch_loop.batch_progress"]["is_last_batch"]
-            self.order.resume(checkpoint["epoch"], 0 if finished else done)
+            # a checkpoint from the end of an epoch goes on with the next one
+            self.order.resume(checkpoint["epoch"] + finished, 0 if finished else done)
 
 
 def write_history(history: list[dict[str, float]], path: Path) -> None:

@@ -52,25 +52,13 @@ class Trainee(pl.LightningModule):
         self.model, self.objective = model, objective
         self.specs, self.optim, self.measure, self.watch, self.seed = list(specs), optim, measure, watch, seed
         self.measures: dict[str, float] = {}
-        self.train_loss = float("nan")
-        self._losses: list[Tensor] = []
         self._answers: list[tuple[Mapping[str, Tensor], Batch]] = []
         self._valid_loss: list[tuple[Tensor, int]] = []
-
-    def on_train_epoch_start(self) -> None:
-        """Forgets the losses of the epoch before."""
-        self._losses = []
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One loss; every random number in it follows from seed, epoch and batch."""
         torch.manual_seed(int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0]))
-        loss = self.objective(self.model, batch)
-        self._losses.append(loss.detach())
-        return loss
-
-    def on_train_epoch_end(self) -> None:
-        """The mean loss of the epoch, as it was met on the way."""
-        self.train_loss = float(torch.stack(self._losses).mean()) if self._losses else float("nan")
+        return self.objective(self.model, batch)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Answers are kept until the split is through."""
