@@ -1,0 +1,195 @@
+"""Pickles of arrays are read whatever wrote them; pickles of anything else are refused before they run."""
+
+import builtins
+import collections
+import contextlib
+import io
+import os
+import pickle
+import pickletools
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from merkit.corpora import pickle_child
+from merkit.corpora.unpickling import arrays_of_pickle
+from merkit.errors import MediaError
+
+
+def read(path) -> dict[str, np.ndarray]:
+    with arrays_of_pickle(path) as arrays:
+        return {name: arrays[name] for name in arrays}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_arrays_of_every_protocol(tmp_path, protocol) -> None:
+    rng = np.random.default_rng(0)
+    data = {
+        "train": {
+            "audio": rng.normal(size=(3, 4, 5)).astype(np.float32),
+            "vision": np.asfortranarray(rng.normal(size=(3, 4))),
+            "raw_text": np.array(["a", "Grüß dich", ""], dtype=object),
+            "id": np.array([["vid", "1.5", "2"], ["vid", "2", "3"], ["w", "0", "1"]]),
+            "audio_lengths": [3, 4, 1],
+            "label": [np.float32(0.5), np.float32(-1), np.float64(2)],
+            "name": collections.OrderedDict(b=np.array([b"one", b"two"], dtype=object)),
+        },
+        "n": 7,
+        "skipped": None,
+        "ragged": [[1], [1, 2]],
+    }
+    file = tmp_path / "data.pkl"
+    file.write_bytes(pickle.dumps(data, protocol))
+    found = read(file)
+    assert set(found) == {f"train/{name}" for name in data["train"] if name != "name"} | {"train/name/b", "n"}
+    for name in ("audio", "vision"):
+        assert found[f"train/{name}"].dtype == data["train"][name].dtype
+        assert np.array_equal(found[f"train/{name}"], data["train"][name])
+    assert found["train/raw_text"].tolist() == ["a", "Grüß dich", ""]
+    assert found["train/id"].tolist() == data["train"]["id"].tolist()
+    assert found["train/audio_lengths"].tolist() == [3, 4, 1]
+    assert found["train/label"].tolist() == [0.5, -1, 2]
+    assert found["train/name/b"].tolist() == ["one", "two"]
+    assert int(found["n"]) == 7
+
+
+def test_a_pickle_as_python_2_wrote_it(tmp_path) -> None:
+    # cPickle, protocol 2: bytes are SHORT_BINSTRING ('U'), arrays come from numpy.core.multiarray
+    raw = np.array([1.5, -2.0], "<f4").tobytes()
+    program = (
+        b"\x80\x02}U\x05chest(cnumpy.core.multiarray\n_reconstruct\ncnumpy\nndarray\nK\x00\x85U\x01b\x87R"
+        b"(K\x01K\x02\x85cnumpy\ndtype\nU\x02f4K\x00K\x01\x87R(K\x03U\x01<NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb"
+        b"\x89U" + bytes([len(raw)]) + raw + b"tbs."
+    )
+    program = program.replace(b"chest(c", b"chestc", 1)
+    file = tmp_path / "S2.pkl"
+    file.write_bytes(program)
+    assert read(file)["chest"].tolist() == [1.5, -2.0]
+
+
+class Runs:
+    """Pickles itself as a call."""
+
+    def __init__(self, function, *arguments) -> None:
+        self.call = (function, arguments)
+
+    def __reduce__(self):
+        return self.call
+
+
+@pytest.mark.parametrize(
+    ("call", "named"),
+    [
+        (Runs(os.system, "touch {mark}"), "system"),
+        (Runs(builtins.eval, "open({mark!r}, 'w')"), "eval"),
+        (Runs(builtins.open, "{mark}", "w"), "open"),
+        (Runs(subprocess.Popen, ["touch", "{mark}"]), "Popen"),
+        (Runs(builtins.getattr, {}, "items"), "getattr"),
+        (Runs(np.load, "{mark}"), "numpy"),
+        (Path("x"), "pathlib"),
+        (collections.Counter("ab"), "collections.Counter"),
+        (np.random.default_rng(0), "numpy.random"),
+    ],
+)
+@pytest.mark.parametrize("protocol", [0, 2, 4])
+def test_what_is_not_plain_data_is_refused_and_never_runs(tmp_path, call, named, protocol) -> None:
+    mark = tmp_path / "it ran"
+    if isinstance(call, Runs):
+        function, arguments = call.call
+        filled = [
+            [word.replace("{mark}", str(mark)) for word in a]
+            if isinstance(a, list)
+            else a.replace("{mark!r}", repr(str(mark))).replace("{mark}", str(mark))
+            if isinstance(a, str)
+            else a
+            for a in arguments
+        ]
+        call = Runs(function, *filled)
+    file = tmp_path / "bad.pkl"
+    file.write_bytes(pickle.dumps({"train": {"audio": np.ones(3), "x": call}}, protocol))
+    with pytest.raises(MediaError, match=rf"bad\.pkl: is not plain data, and was not run: .*{named}"):
+        read(file)
+    assert not mark.exists()
+
+
+def test_the_malicious_files_would_have_run(tmp_path) -> None:
+    """So that the test above cannot pass for want of malice."""
+    mark = tmp_path / "it ran"
+    pickle.loads(pickle.dumps(Runs(os.system, f"touch '{mark}'"), 2))
+    assert mark.exists()
+
+
+@pytest.mark.parametrize(
+    "program",
+    [
+        b"\x80\x04\x8c\x05posix\x8c\x06system\x93\x8c\x04true\x85R.",
+        b"\x80\x02cposix\nsystem\nU\x04true\x85R.",
+        b"\x80\x02\x82\x01.",  # an extension code
+        b"(S'true'\nios\nsystem\n.",  # INST
+        b"Pstored elsewhere\n.",
+        b"\x80\x02cnumpy.core.multiarray\n_reconstruct\nc__builtin__\nset\nK\x00\x85U\x01b\x87R.",
+        b"\x80\x02cnumpy.core.multiarray\nscalar\ncnumpy\ndtype\nU\x01O\x85RU\x02hi\x86R.",
+    ],
+)
+def test_handmade_programs_are_refused(tmp_path, program) -> None:
+    file = tmp_path / "bad.pkl"
+    file.write_bytes(program)
+    with pytest.raises(MediaError, match=r"bad\.pkl"):
+        read(file)
+
+
+def test_a_small_file_cannot_build_a_large_array(tmp_path) -> None:
+    bomb = b"\x80\x02}U\x01xcnumpy\nndarray\n" + b"\x8a\x05" + struct.pack("<q", 1 << 35)[:5] + b"\x85\x85Rs."
+    pickletools.dis(bomb, io.StringIO())  # it is a well-formed program
+    file = tmp_path / "bomb.pkl"
+    file.write_bytes(bomb)
+    with pytest.raises(MediaError, match=r"needs more than \d+ MB of memory"):
+        read(file)
+
+
+def test_damage_and_absence_are_named(tmp_path) -> None:
+    with pytest.raises(MediaError, match="no such file"):
+        read(tmp_path / "nowhere.pkl")
+    whole = pickle.dumps({"a": np.arange(100)}, 2)
+    for damaged in (b"", whole[: len(whole) // 2], b"<html>not found</html>", whole[:-1]):
+        (tmp_path / "bad.pkl").write_bytes(damaged)
+        with pytest.raises(MediaError, match=r"bad\.pkl: is not"):
+            read(tmp_path / "bad.pkl")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.binary(max_size=60), st.integers(0, 90))
+def test_noise_is_an_error_and_nothing_worse(noise, at) -> None:
+    whole = pickle.dumps({"a": np.arange(3), "b": [np.float64(1)]}, 2)
+    program = whole[:at] + noise + whole[at + len(noise) :]
+    with contextlib.suppress(Exception):
+        pickle_child.flat_arrays(pickle_child.load_plain(io.BytesIO(program)))
+
+
+@given(st.text(max_size=12), st.text(max_size=12))
+def test_every_global_off_the_list_is_refused(module, name) -> None:
+    reader = pickle_child._Plain(io.BytesIO(b"N."), encoding="latin1")
+    for asked in ((module, name), ("builtins", name), ("numpy", name), (module, "system")):
+        if asked not in pickle_child._ALLOWED:
+            with pytest.raises(pickle_child.RefusedError):
+                reader.find_class(*asked)
+
+
+def test_the_child_reads_no_python_of_the_current_folder(tmp_path) -> None:
+    (tmp_path / "numpy.py").write_text("open('it ran', 'w')")
+    (tmp_path / "data.pkl").write_bytes(pickle.dumps({"a": np.arange(2)}))
+    code = (
+        "from merkit.corpora.unpickling import arrays_of_pickle\n"
+        "with arrays_of_pickle('data.pkl') as arrays: print(arrays['a'].sum())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout.strip() == "1"
+    assert not (tmp_path / "it ran").exists()
