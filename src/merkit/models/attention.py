@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.errors import ConfigError
+from merkit.models.dropout import Dropout
 from merkit.models.grouped import GroupedLinear, GroupedNorm
 
 __all__ = ["AttentionLayer", "PositionCode", "fitting_heads"]
@@ -79,7 +80,7 @@ class AttentionLayer(nn.Module):
         self.inner, self.outer = linear(width, inner), linear(inner, width)
         self.norms: Any = nn.ModuleList([norm(width), norm(width)])
         self.activation = {"relu": F.relu, "gelu": F.gelu}[activation]
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(
         self, query: Tensor, memory: Tensor, mask: Tensor | None = None, which: Sequence[int] | None = None

@@ -18,6 +18,7 @@ from merkit.data.batch import Batch, Tokens
 from merkit.data.table import TokenColumn
 from merkit.errors import ConfigError
 from merkit.models.context import DialogueContext, StreamContext
+from merkit.models.dropout import Dropout
 from merkit.models.fusion.contract import Fused, Fusion
 from merkit.models.fusion.families import build_fusion
 from merkit.models.readout import LabelHeads, UnimodalHeads
@@ -144,7 +145,7 @@ class FusionModel(nn.Module):
         elif context == "fused":
             self.dialogue = DialogueContext(fused, kind=context_kind, dropout=dropout)
         self.hidden: Any = nn.Linear(fused, hidden) if hidden else None
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.heads = LabelHeads(hidden or fused, specs)
         self.unimodal: Any = UnimodalHeads(list(widths), width, specs, pooling) if auxiliary or late else None
 

@@ -9,6 +9,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from merkit.data.batch import Tokens
 from merkit.errors import ConfigError
 from merkit.models.attention import AttentionLayer
+from merkit.models.dropout import Dropout
 from merkit.models.pooling import build_pooling, hide
 
 __all__ = ["CONTEXTS", "AttentionContext", "DialogueContext", "RecurrentContext", "StreamContext"]
@@ -38,7 +39,7 @@ class RecurrentContext(nn.Module):
         cell: Any = {"gru": nn.GRU, "lstm": nn.LSTM}[kind]
         self.cell = cell(width, width, batch_first=True, bidirectional=True)
         self.out = nn.Linear(2 * width, width)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, rows: Tensor, present: Tensor, context: Tensor, position: Tensor) -> Tensor:
         """See `DialogueContext`."""

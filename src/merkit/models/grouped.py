@@ -59,4 +59,4 @@ class GroupedNorm(nn.Module):
         """`(G, …, D)` to the same; `which` names the groups that `x` holds, None = all."""
         weight, bias = (self.weight, self.bias) if which is None else (self.weight[which], self.bias[which])
         shape = (len(x), *[1] * (x.ndim - 2), x.shape[-1])
-        return F.layer_norm(x, x.shape[-1:]) * weight.view(shape) + bias.view(shape)
+        return torch.addcmul(bias.view(shape), F.layer_norm(x, x.shape[-1:]), weight.view(shape))

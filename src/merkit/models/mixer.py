@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.errors import ConfigError
+from merkit.models.dropout import Dropout
 
 __all__ = ["MlpMixer"]
 
@@ -22,7 +23,7 @@ class _Block(nn.Module):
         inner, channels = max(1, int(tokens * token_expansion)), max(1, int(width * channel_expansion))
         self.tokens: Any = nn.ModuleList([nn.Linear(tokens, inner), nn.Linear(inner, tokens)])
         self.channels: Any = nn.ModuleList([nn.Linear(width, channels), nn.Linear(channels, width)])
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(B, tokens, width)` to the same."""

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.data.batch import Tokens
+from merkit.models.dropout import Dropout
 from merkit.models.pooling import hide
 
 __all__ = ["StreamProjection", "drop_modalities", "joined", "over_clips", "over_entities", "rows_of"]
@@ -34,7 +35,7 @@ class StreamProjection(nn.Module):
         self.scale: Tensor
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.linear = nn.Linear(dim, width)
 
     def fit(self, x: np.ndarray) -> None:

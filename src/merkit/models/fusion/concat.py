@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from merkit.data.batch import Tokens
+from merkit.models.dropout import Dropout
 from merkit.models.fusion.contract import Fused
 from merkit.models.fusion.pooled_streams import PooledStreams
 
@@ -45,7 +46,7 @@ class ConcatFusion(nn.Module):
         super().__init__()
         self.streams = PooledStreams(widths, pooling)
         self.width = sum(self.streams.widths.values())
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens: Mapping[str, Tokens]) -> Fused:
         """See `Fusion`; `E` is the sum of the pooled widths."""

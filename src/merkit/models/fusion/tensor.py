@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from merkit.data.batch import Tokens
 from merkit.errors import ConfigError
+from merkit.models.dropout import Dropout
 from merkit.models.fusion.contract import Fused
 from merkit.models.fusion.pooled_streams import PooledStreams
 from merkit.models.mixer import MlpMixer
@@ -102,7 +103,7 @@ class TensorFusion(nn.Module):
                 MlpMixer(*sides, patch=patch, width=channels, depth=depth, token_expansion=2.0),
                 nn.Linear(channels, width),
             )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def product(self, tokens: Mapping[str, Tokens]) -> Tensor:
         """The outer product, flat: `(B, factor^M)`; in low rank its terms, `(B, width rank)`."""
