@@ -5,12 +5,13 @@ MerkitError
 │   └── LimitError      ... because it is over a stated limit (pixels, frames, duration, channels, bytes)
 ├── WeightError         pretrained weights cannot be had or cannot be trusted
 ├── StoreError          a feature store is damaged or was written by other extractors
-└── ConfigError         an option or a config key is wrong
+├── ConfigError         an option or a config key is wrong
+└── LeakageError        what a model is judged on is known to its training
 """
 
 from pathlib import Path
 
-__all__ = ["ConfigError", "LimitError", "MediaError", "MerkitError", "StoreError", "WeightError"]
+__all__ = ["ConfigError", "LeakageError", "LimitError", "MediaError", "MerkitError", "StoreError", "WeightError"]
 
 
 class MerkitError(Exception):
@@ -58,3 +59,7 @@ class StoreError(MerkitError):
 
 class ConfigError(MerkitError):
     """An option, config key or value is not understood."""
+
+
+class LeakageError(MerkitError):
+    """Something of the clips that a model is judged on was, or would be, known to its training."""
