@@ -3,9 +3,16 @@
 from collections.abc import Mapping
 
 from merkit.corpora.corpus import Corpus
+from merkit.corpora.crema_d import CREMA_D
+from merkit.corpora.emodb import EMODB
+from merkit.corpora.emorynlp import EMORYNLP
+from merkit.corpora.fer2013 import FER2013
+from merkit.corpora.goemotions import GOEMOTIONS
 from merkit.corpora.meld import MELD
 from merkit.corpora.ravdess import RAVDESS
 
 __all__ = ["CORPORA"]
 
-CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in (RAVDESS, MELD)}
+CORPORA: Mapping[str, Corpus] = {
+    corpus.name: corpus for corpus in (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP)
+}

@@ -1,6 +1,7 @@
 """Rows of a table with the line that each stands on, from CSV, JSONL or Parquet."""
 
 import csv
+import io
 import json
 import math
 import sys
@@ -120,14 +121,14 @@ def read_table(file: Path, columns: tuple[str, ...], delimiter: str = ",", heade
 
 def _csv(file: Path, delimiter: str | None, names: list[str] | None = None) -> Iterator[Row]:
     text = _decoded(file)
-    lines = text.splitlines(keepends=True)
-    if not lines:
+    if not text:
         return
-    delimiter = delimiter or max(",;\t", key=lines[0].count)
+    delimiter = delimiter or max(",;\t", key=text.split("\n", 1)[0].count)
     # quotes are letters in a TSV without a header: a comment may begin with one and never end it
     quoting = csv.QUOTE_NONE if names is not None and delimiter == "\t" else csv.QUOTE_MINIMAL
     csv.field_size_limit(min(_MAX_CELL, sys.maxsize))
-    reader = csv.reader(lines, delimiter=delimiter, quoting=quoting)
+    # not `splitlines`: comments hold U+2028 and U+0085, which end no row
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     line = 1
     try:
         if names is None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from merkit.corpora.manifest import Manifest
-from merkit.schema import TargetSpec
+from merkit.errors import ConfigError, StoreError
+from merkit.schema import Clip, TargetSpec
 
 if TYPE_CHECKING:
     from merkit.data.table import ClipTable, TargetColumn, TokenColumn
@@ -26,17 +27,17 @@ def clip_table(
 
     Args:
         manifest: clips with their targets, groups, turns and words.
-        store: their tokens. Clips without any token of `modalities` are left out: there is nothing to judge. None = no
-            streams, for models that read the words.
+        store: their tokens. Clips that it lacks keep their row, without tokens: an absent modality is an ordinary
+            input, and no clip vanishes from a result. None = no streams, for models that read the words.
         modalities: which to take; None = all that the store has.
 
     Raises:
         ConfigError: the store has none of the clips, or not one token of a modality that is asked for.
-        StoreError: tokens of one modality differ in width, or a shard is damaged.
+        StoreError: tokens of one modality differ in width or extractor, or a shard is damaged.
 
     Example:
         >>> from pathlib import Path
-        >>> from merkit.schema import Clip, Stream
+        >>> from merkit.schema import Stream
         >>> clip = Clip("a", (Stream("text", None, text="Hello"),), split="train")
         >>> clip_table(Manifest("tiny", (clip,), (), Path("."))).texts
         array(['Hello'], dtype='<U5')
@@ -49,6 +50,7 @@ def clip_table(
     streams: dict[str, TokenColumn] = {}
     provenance: dict[str, Provenance] = {}
     hashes = np.full(len(clips), "", object)
+    known: dict[str, str] = {}
     persons: list[tuple[str, ...]] = [_persons(target.entity for target in clip.targets) for clip in clips]
     if store is not None:
         streams, sources, persons, known = _streams(manifest, at, store, modalities, persons)
@@ -62,8 +64,8 @@ def clip_table(
             )
     kinds = sorted({kind for clip in clips for kind in clip.groups})
     turns = any("dialogue" in clip.groups and clip.turn is not None for clip in clips)
-    words = [next((s.text for s in clip.streams if s.modality == "text" and s.text), "") for clip in clips]
-    table = ClipTable(
+    words = [_words(clip, store, clip.id in known) for clip in clips]
+    return ClipTable(
         manifest.name,
         np.array([clip.id for clip in clips], str),
         np.array([clip.split or "" for clip in clips], str),
@@ -77,12 +79,6 @@ def clip_table(
         hashes.astype(str) if any(hashes) else None,
         provenance,
     )
-    if store is None:
-        return table
-    there = np.zeros(len(clips), bool)
-    for column in streams.values():
-        there[column.clip] = True
-    return table if there.all() else table.take(there)
 
 
 def _streams(
@@ -92,8 +88,6 @@ def _streams(
     modalities: Sequence[str] | None,
     persons: list[tuple[str, ...]],
 ) -> "tuple[dict[str, TokenColumn], dict[str, str], list[tuple[str, ...]], dict[str, str]]":
-    from merkit.errors import ConfigError
-
     index = store.index.select(["clip", "modality", "entity", "extractor_id", "input_sha256", "width"]).to_pydict()
     rows = [i for i, clip in enumerate(index["clip"]) if clip in at and index["modality"][i] is not None]
     if not rows:
@@ -124,7 +118,10 @@ def _streams(
             return at[clip], number
 
         streams[modality] = _column(store, modality, sorted((*place(i), i) for i in own))
-        sources[modality] = ", ".join(sorted({index["extractor_id"][i] for i in own}))
+        made_by = sorted({index["extractor_id"][i] for i in own})
+        if len(made_by) > 1:
+            raise StoreError(f"{store.path}: {modality} tokens were made by {', '.join(made_by)}; extract them anew")
+        sources[modality] = made_by[0]
     for clip in shifted:
         persons[at[clip]] = ("", *persons[at[clip]])
     known = {clip: sha for clip, sha in zip(index["clip"], index["input_sha256"], strict=True) if clip in at and sha}
@@ -133,7 +130,6 @@ def _streams(
 
 def _column(store: "FeatureStore", modality: str, places: list[tuple[int, int, int]]) -> "TokenColumn":
     from merkit.data.table import TokenColumn
-    from merkit.errors import StoreError
 
     tokens = [store.tokens(row) for _, _, row in places]
     widths = {each.x.shape[1] for each in tokens}
@@ -146,6 +142,15 @@ def _column(store: "FeatureStore", modality: str, places: list[tuple[int, int, i
         np.array([entity for _, entity, _ in places], np.int64),
         np.concatenate([each.start_s for each in tokens]),
     )
+
+
+def _words(clip: Clip, store: "FeatureStore | None", held: bool) -> str:
+    """What the corpus says; else what extraction found in subtitles, or heard."""
+    given = [stream.text.strip() for stream in clip.streams if stream.modality == "text" and stream.text]
+    if given or store is None or not held:
+        return " ".join(given)
+    segments = store.about(clip.id).get("segments", ())
+    return " ".join(segment["text"] for segment in segments if segment.get("text"))
 
 
 def _targets(spec: TargetSpec, manifest: Manifest, persons: list[tuple[str, ...]]) -> "TargetColumn":
