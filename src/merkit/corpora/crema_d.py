@@ -22,17 +22,19 @@ EMOTION = TargetSpec("emotion", "single_label", CREMA_D6.labels)
 VOTES = tuple(TargetSpec(name, "soft_label", CREMA_D6.labels) for name in ("voice", "face", "multimodal"))
 _LETTERS = ("A", "D", "F", "H", "N", "S")
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX?)")
+_FOLDERS = ("AudioWAV", "VideoFlash")
 _SILENT = "1076_MTI_SAD_XX"
 _LFS = b"version https://git-lfs"
 
 
 def _read(root: Root, out: Path | None) -> Found:
     rejected: list[Rejected] = []
-    base = next((b for b in ("", "CREMA-D/") if (root.path / b / "AudioWAV").is_dir() or (root.path / b / "VideoFlash").is_dir()), "")  # fmt: skip
+    there = [b for b in ("", "CREMA-D/") for folder in _FOLDERS if (root.path / b / folder).is_dir()]
+    base = there[0] if there else ""
     files: dict[str, dict[str, Path]] = {}
     for name in root.walk(".wav", ".flv"):
         folder, _, file = name.removeprefix(base).rpartition("/")
-        if folder not in ("AudioWAV", "VideoFlash"):
+        if folder not in _FOLDERS:
             continue
         item = PurePosixPath(file).stem
         try:

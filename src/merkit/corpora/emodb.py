@@ -39,7 +39,7 @@ def _read(root: Root, out: Path | None) -> Found:
             path = root.file(name)
             parts = _NAME.fullmatch(item)
             if parts is None:
-                raise MediaError("the name is not like 03a01Fa: speaker, text, letter of the emotion, version", field="file name")  # fmt: skip
+                raise MediaError("the name is not speaker, text, emotion, version, e.g. 03a01Fa", field="file name")
             if parts[1] not in _SPEAKERS:
                 raise MediaError(f"there is no speaker {parts[1]}", field="file name")
             if item in clips:
