@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 
+from merkit.corpora.cmu_mosi import MOSEI, MOSI
 from merkit.corpora.corpus import Corpus
 from merkit.corpora.crema_d import CREMA_D
 from merkit.corpora.emodb import EMODB
@@ -10,9 +11,10 @@ from merkit.corpora.fer2013 import FER2013
 from merkit.corpora.goemotions import GOEMOTIONS
 from merkit.corpora.meld import MELD
 from merkit.corpora.ravdess import RAVDESS
+from merkit.corpora.wesad import WESAD
 
 __all__ = ["CORPORA"]
 
 CORPORA: Mapping[str, Corpus] = {
-    corpus.name: corpus for corpus in (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP)
+    corpus.name: corpus for corpus in (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP, MOSI, MOSEI, WESAD)
 }
