@@ -17,14 +17,21 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merkit.corpora import pickle_child
-from merkit.corpora.unpickling import arrays_of_pickle
+from merkit.corpora import unpickle
+from merkit.corpora.pickles import unpickled
 from merkit.errors import MediaError
 
 
-def read(path) -> dict[str, np.ndarray]:
-    with arrays_of_pickle(path) as arrays:
-        return {name: arrays[name] for name in arrays}
+def read(path):
+    with unpickled(path) as found:
+        return _copied(found)
+
+
+def _copied(value):
+    """Arrays lie on disk only while the context lasts."""
+    if isinstance(value, dict):
+        return {key: _copied(item) for key, item in value.items()}
+    return np.array(value) if isinstance(value, np.ndarray) else value
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
@@ -47,16 +54,17 @@ def test_arrays_of_every_protocol(tmp_path, protocol) -> None:
     file = tmp_path / "data.pkl"
     file.write_bytes(pickle.dumps(data, protocol))
     found = read(file)
-    assert set(found) == {f"train/{name}" for name in data["train"] if name != "name"} | {"train/name/b", "n"}
+    train = found["train"]
+    assert set(train) == set(data["train"])
     for name in ("audio", "vision"):
-        assert found[f"train/{name}"].dtype == data["train"][name].dtype
-        assert np.array_equal(found[f"train/{name}"], data["train"][name])
-    assert found["train/raw_text"].tolist() == ["a", "Grüß dich", ""]
-    assert found["train/id"].tolist() == data["train"]["id"].tolist()
-    assert found["train/audio_lengths"].tolist() == [3, 4, 1]
-    assert found["train/label"].tolist() == [0.5, -1, 2]
-    assert found["train/name/b"].tolist() == ["one", "two"]
-    assert int(found["n"]) == 7
+        assert train[name].dtype == data["train"][name].dtype
+        assert np.array_equal(train[name], data["train"][name])
+    assert train["raw_text"] == ["a", "Grüß dich", ""]
+    assert train["id"] == data["train"]["id"].tolist()
+    assert train["audio_lengths"] == [3, 4, 1]
+    assert train["label"] == [0.5, -1, 2]
+    assert train["name"] == {"b": ["one", "two"]}
+    assert (found["n"], found["skipped"], found["ragged"]) == (7, None, [[1], [1, 2]])
 
 
 def test_a_pickle_as_python_2_wrote_it(tmp_path) -> None:
@@ -113,7 +121,9 @@ def test_what_is_not_plain_data_is_refused_and_never_runs(tmp_path, call, named,
         call = Runs(function, *filled)
     file = tmp_path / "bad.pkl"
     file.write_bytes(pickle.dumps({"train": {"audio": np.ones(3), "x": call}}, protocol))
-    with pytest.raises(MediaError, match=rf"bad\.pkl: is not plain data, and was not run: .*{named}"):
+    with pytest.raises(
+        MediaError, match=rf"bad\.pkl: the pickle was refused: it calls .*{named}.*, which is not allowed"
+    ):
         read(file)
     assert not mark.exists()
 
@@ -149,7 +159,7 @@ def test_a_small_file_cannot_build_a_large_array(tmp_path) -> None:
     pickletools.dis(bomb, io.StringIO())  # it is a well-formed program
     file = tmp_path / "bomb.pkl"
     file.write_bytes(bomb)
-    with pytest.raises(MediaError, match=r"needs more than \d+ MB of memory"):
+    with pytest.raises(MediaError, match=r"it needs more than the \d+ MB"):
         read(file)
 
 
@@ -159,7 +169,7 @@ def test_damage_and_absence_are_named(tmp_path) -> None:
     whole = pickle.dumps({"a": np.arange(100)}, 2)
     for damaged in (b"", whole[: len(whole) // 2], b"<html>not found</html>", whole[:-1]):
         (tmp_path / "bad.pkl").write_bytes(damaged)
-        with pytest.raises(MediaError, match=r"bad\.pkl: is not"):
+        with pytest.raises(MediaError, match=r"bad\.pkl: the pickle was refused"):
             read(tmp_path / "bad.pkl")
 
 
@@ -169,15 +179,15 @@ def test_noise_is_an_error_and_nothing_worse(noise, at) -> None:
     whole = pickle.dumps({"a": np.arange(3), "b": [np.float64(1)]}, 2)
     program = whole[:at] + noise + whole[at + len(noise) :]
     with contextlib.suppress(Exception):
-        pickle_child.flat_arrays(pickle_child.load_plain(io.BytesIO(program)))
+        unpickle._Reader(io.BytesIO(program), fix_imports=False, encoding="latin1").load()
 
 
 @given(st.text(max_size=12), st.text(max_size=12))
 def test_every_global_off_the_list_is_refused(module, name) -> None:
-    reader = pickle_child._Plain(io.BytesIO(b"N."), encoding="latin1")
+    reader = unpickle._Reader(io.BytesIO(b"N."), fix_imports=False, encoding="latin1")
     for asked in ((module, name), ("builtins", name), ("numpy", name), (module, "system")):
-        if asked not in pickle_child._ALLOWED:
-            with pytest.raises(pickle_child.RefusedError):
+        if asked not in unpickle._Reader.names:
+            with pytest.raises(pickle.UnpicklingError):
                 reader.find_class(*asked)
 
 
@@ -185,8 +195,8 @@ def test_the_child_reads_no_python_of_the_current_folder(tmp_path) -> None:
     (tmp_path / "numpy.py").write_text("open('it ran', 'w')")
     (tmp_path / "data.pkl").write_bytes(pickle.dumps({"a": np.arange(2)}))
     code = (
-        "from merkit.corpora.unpickling import arrays_of_pickle\n"
-        "with arrays_of_pickle('data.pkl') as arrays: print(arrays['a'].sum())"
+        "from pathlib import Path\nfrom merkit.corpora.pickles import unpickled\n"
+        "with unpickled(Path('data.pkl')) as found: print(found['a'].sum())"
     )
     done = subprocess.run(
         [sys.executable, "-P", "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True, timeout=60
