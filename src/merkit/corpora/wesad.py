@@ -127,7 +127,7 @@ def _table(signals: Mapping[str, np.ndarray], start_s: float) -> str:
         values[column], ticks[column] = values[column][there], ticks[column][there]
     axis = np.unique(np.concatenate(list(ticks.values())))
     cells = np.full((len(axis), 1 + len(signals)), "", "U16")
-    cells[:, 0] = np.char.mod("%.6f", axis / _TICKS)
+    cells[:, 0] = np.char.mod("%.9f", axis / _TICKS)
     for place, column in enumerate(signals, 1):
         cells[np.searchsorted(axis, ticks[column]), place] = np.char.mod("%.7g", values[column])
     lines = [",".join(row) for row in cells.tolist()]
