@@ -1,11 +1,11 @@
 """Bootstrap intervals, clustered where rows come in groups (speakers, dialogues) that are not independent inside."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Interval", "bootstrap_interval", "resample"]
+__all__ = ["Interval", "bootstrap_interval", "percentiles", "resample", "resamples"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,44 @@ def resample(n: int, groups: np.ndarray | None, rng: np.random.Generator) -> np.
         >>> all(np.count_nonzero(rows == 0) == np.count_nonzero(rows == 1) for _ in range(1))
         True
     """
+    return next(_drawn(n, groups, rng))
+
+
+def resamples(n: int, groups: np.ndarray | None, draws: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """The row indices of `draws` bootstrap resamples; who belongs to which group is worked out once.
+
+    Example:
+        >>> [len(rows) for rows in resamples(4, np.array(["ann", "ann", "bob", "bob"]), 3)]
+        [4, 4, 4]
+    """
+    drawn = _drawn(n, groups, np.random.default_rng(seed))
+    return (next(drawn) for _ in range(draws))
+
+
+def _drawn(n: int, groups: np.ndarray | None, rng: np.random.Generator) -> Iterator[np.ndarray]:
     if groups is None:
-        return rng.integers(n, size=n)
+        while True:
+            yield rng.integers(n, size=n)
     names, index = np.unique(groups, return_inverse=True)
     order = np.argsort(index, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(index))[:-1])
-    return np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
+    while True:
+        yield np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
+
+
+def percentiles(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
+    """The ends of the middle `level` of resampled values; those that were undefined (NaN) are left out.
+
+    Example:
+        >>> percentiles(np.array([1.0, 2.0, 3.0, np.nan]), 0.5)
+        (1.5, 2.5)
+    """
+    there = np.asarray(values, float)
+    there = there[~np.isnan(there)]
+    if not len(there):
+        return float("nan"), float("nan")
+    low, high = np.quantile(there, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
 
 
 def bootstrap_interval(
@@ -69,10 +101,5 @@ def bootstrap_interval(
         >>> bootstrap_interval(accuracy, prob, np.zeros(50, int)).low
         1.0
     """
-    rng = np.random.default_rng(seed)
-    values = []
-    for _ in range(draws):
-        rows = resample(len(target), groups, rng)
-        values.append(measure(prob[rows], target[rows]))
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(measure(prob, target), float(low), float(high))
+    values = [measure(prob[rows], target[rows]) for rows in resamples(len(target), groups, draws, seed)]
+    return Interval(measure(prob, target), *percentiles(np.array(values), level))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from merkit.evaluation import metrics, multilabel, ranking, regression, softlabels
-from merkit.evaluation.bootstrap import Interval, resample
+from merkit.evaluation.bootstrap import Interval, percentiles, resamples
 from merkit.schema import TargetSpec
 
 __all__ = ["MEASURES", "Measure", "definitions", "interval_of", "measure_all", "measures_of"]
@@ -185,25 +185,22 @@ def interval_of(
 ) -> dict[str, Interval]:
     """All measures with bootstrap intervals over clips, or over whole groups; one set of resamples serves them all.
 
+    A resample in which a measure is undefined counts for nothing; with fewer than two clips or groups the ends are NaN.
+
     Example:
         >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
         >>> print(interval_of(spec, np.eye(2), np.array([0, 1]), np.array([True, True]), draws=100)["accuracy"])
         1.000 [1.000, 1.000]
     """
-    rng = np.random.default_rng(seed)
     point = measure_all(spec, output, target, valid)
+    units = len(output) if groups is None else len(np.unique(groups))
+    if units < 2:  # one clip or one group says nothing about others
+        return {name: Interval(value, float("nan"), float("nan")) for name, value in point.items()}
     drawn: dict[str, list[float]] = {name: [] for name in point}
-    for _ in range(draws):
-        rows = resample(len(output), groups, rng)
+    for rows in resamples(len(output), groups, draws, seed):
         for name, value in measure_all(spec, output[rows], target[rows], valid[rows]).items():
             drawn[name].append(value)
-    tails = [(1 - level) / 2, (1 + level) / 2]
-    intervals = {}
-    for name, values in drawn.items():
-        there = np.asarray(values)[~np.isnan(values)]
-        low, high = np.quantile(there, tails) if len(there) else (np.nan, np.nan)
-        intervals[name] = Interval(point[name], float(low), float(high))
-    return intervals
+    return {name: Interval(point[name], *percentiles(np.array(values), level)) for name, values in drawn.items()}
 
 
 def definitions(specs: Iterable[TargetSpec]) -> dict[str, str]:

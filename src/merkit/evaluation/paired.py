@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merkit.evaluation.bootstrap import Interval, resample
+from merkit.evaluation.bootstrap import Interval, percentiles, resamples
 from merkit.evaluation.measures import Measure
 
 __all__ = ["PairedComparison", "paired_bootstrap"]
@@ -18,7 +18,8 @@ class PairedComparison:
         first: value of the first.
         second: value of the second.
         difference: first minus second with its interval.
-        p_value: two-sided: twice the share of resamples in which the sign turns, at least one resample's worth.
+        p_value: two-sided: twice the share of resamples in which the sign turns or the difference is gone, at least one
+            resample's worth; NaN where nothing can be said.
     """
 
     first: float
@@ -59,16 +60,18 @@ def paired_bootstrap(
         ...     draws=200).difference.low
         1.0
     """
-    rng = np.random.default_rng(seed)
-    a, b = measure.function(first, target, valid), measure.function(second, target, valid)
-    drawn = []
-    for _ in range(draws):
-        rows = resample(len(target), groups, rng)
+
+    def difference(rows: np.ndarray) -> float:
         t, v = target[rows], valid[rows]
-        drawn.append(measure.function(first[rows], t, v) - measure.function(second[rows], t, v))
-    values = np.asarray(drawn)
+        return measure.function(first[rows], t, v) - measure.function(second[rows], t, v)
+
+    a, b = measure.function(first, target, valid), measure.function(second, target, valid)
+    units = len(target) if groups is None else len(np.unique(groups))
+    drawn = resamples(len(target), groups, draws if units > 1 else 0, seed)
+    values = np.array([difference(rows) for rows in drawn], float)
     values = values[~np.isnan(values)]
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2]) if len(values) else (np.nan, np.nan)
-    turned = min((values <= 0).mean(), (values >= 0).mean()) if len(values) else np.nan
-    p_value = float(min(1.0, max(2 * turned, 1 / max(len(values), 1))))
-    return PairedComparison(a, b, Interval(a - b, float(low), float(high)), p_value)
+    if not len(values):
+        return PairedComparison(a, b, Interval(a - b, float("nan"), float("nan")), float("nan"))
+    turned = min(float((values <= 0).mean()), float((values >= 0).mean()))
+    p_value = min(1.0, max(2 * turned, 1 / len(values)))
+    return PairedComparison(a, b, Interval(a - b, *percentiles(values, level)), p_value)

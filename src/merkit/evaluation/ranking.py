@@ -1,7 +1,9 @@
-"""Measures that look at the order of probabilities: average precision and area under the ROC curve."""
+"""Measures that look at the order of probabilities: average precision and area under the ROC curve.
+
+All labels are ranked in one sort over the columns; equal scores are one threshold, so no order among them is made up.
+"""
 
 import numpy as np
-from scipy.stats import rankdata
 
 __all__ = ["auroc", "average_precision", "mean_average_precision"]
 
@@ -20,19 +22,11 @@ def average_precision(score: np.ndarray, target: np.ndarray) -> float:
         >>> round(average_precision(np.array([0.9, 0.8, 0.1]), np.array([True, False, True])), 4)
         0.8333
     """
-    positives = int(target.sum())
-    if positives == 0:
-        return float("nan")
-    order = np.argsort(-score, kind="stable")
-    hits = np.cumsum(target[order])
-    last = np.append(np.diff(score[order]) != 0, True)  # the end of each run of equal scores
-    hits = hits[last]
-    seen = np.flatnonzero(last) + 1
-    return float((np.diff(hits, prepend=0) / positives * hits / seen).sum())
+    return float(_precisions(np.asarray(score)[:, None], np.asarray(target, bool)[:, None])[0])
 
 
 def mean_average_precision(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Mean over the labels that have a positive (mAP).
+    """Mean over the labels that have a positive (mAP); NaN where none has.
 
     Args:
         prob: `(n, K)`.
@@ -43,16 +37,19 @@ def mean_average_precision(prob: np.ndarray, target: np.ndarray, valid: np.ndarr
         >>> mean_average_precision(np.array([[0.9, 0.2], [0.1, 0.1]]), np.array([[1, 0], [0, 0]]))
         1.0
     """
-    known = np.ones(prob.shape, bool) if valid is None else valid
-    each = [average_precision(prob[known[:, k], k], target[known[:, k], k] > 0.5) for k in range(prob.shape[1])]
-    return float(np.nanmean(each)) if not np.all(np.isnan(each)) else float("nan")
+    positive = np.asarray(target) > 0.5
+    if valid is not None:
+        # what is not known comes last, where it gains no recall and spoils nobody's precision
+        prob, positive = np.where(valid, prob, -np.inf), positive & valid
+    return _mean_of_known(_precisions(prob, positive))
 
 
 def auroc(score: np.ndarray, target: np.ndarray) -> float:
     """Chance that a positive scores above a negative, ties half (Mann-Whitney; Hanley & McNeil 1982).
 
     Args:
-        score: `(n,)` for a yes-or-no target; `(n, K)` for classes, then the mean of one class against the rest.
+        score: `(n,)` for a yes-or-no target; `(n, K)` for classes, then the mean of one class against the rest over the
+            classes that occur, as long as there are two.
         target: `(n,)` bool, or `(n,)` class indices.
 
     Returns:
@@ -62,11 +59,44 @@ def auroc(score: np.ndarray, target: np.ndarray) -> float:
         >>> auroc(np.array([0.9, 0.4, 0.6]), np.array([True, False, False]))
         1.0
     """
-    if score.ndim == 2:
-        each = [auroc(score[:, k], target == k) for k in range(score.shape[1])]
-        return float(np.nanmean(each)) if not np.all(np.isnan(each)) else float("nan")
-    target = target.astype(bool)
-    positives, negatives = int(target.sum()), int((~target).sum())
-    if not positives or not negatives:
-        return float("nan")
-    return float((rankdata(score)[target].sum() - positives * (positives + 1) / 2) / (positives * negatives))
+    if score.ndim == 1:
+        score, positive = score[:, None], np.asarray(target, bool)[:, None]
+    else:
+        positive = np.asarray(target)[:, None] == np.arange(score.shape[1])
+    order, first, last = _ranking(score)
+    positives = positive.sum(0)
+    rank = (first + last) / 2 + 1  # from 1, the mean of a run of equal scores
+    above = (rank * np.take_along_axis(positive, order, 0)).sum(0) - positives * (positives + 1) / 2
+    pairs = positives * (len(score) - positives)
+    return _mean_of_known(np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0))
+
+
+def _ranking(score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Of each column of `(n, K)`: the rows from low to high, and where each one's run of equal scores begins and ends."""
+    order = np.argsort(score, axis=0)
+    ranked = np.take_along_axis(score, order, 0)
+    place = np.arange(len(score))[:, None]
+    new = np.ones(score.shape, bool)
+    new[1:] = ranked[1:] != ranked[:-1]
+    first = np.maximum.accumulate(np.where(new, place, 0), axis=0)
+    ends = np.ones(score.shape, bool)
+    ends[:-1] = new[1:]
+    last = np.minimum.accumulate(np.where(ends, place, len(score))[::-1], axis=0)[::-1]
+    return order, first, last
+
+
+def _precisions(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
+    """`(K,)` average precision of each column: each positive counts the precision at its own threshold."""
+    order, first, _ = _ranking(score)
+    hit = np.take_along_axis(positive, order, 0)
+    chosen = len(score) - first  # rows at or above the threshold
+    found = np.cumsum(hit[::-1], axis=0)[::-1]  # positives from here up; at the start of the run, of all of it
+    found = np.take_along_axis(found, first, 0) if len(score) else found
+    total = positive.sum(0)
+    gained = (hit * found / np.maximum(chosen, 1)).sum(0)
+    return np.divide(gained, total, out=np.full(len(total), np.nan), where=total > 0)
+
+
+def _mean_of_known(each: np.ndarray) -> float:
+    known = each[~np.isnan(each)]
+    return float(known.mean()) if len(known) else float("nan")

@@ -42,9 +42,11 @@ def pearson(value: np.ndarray, target: np.ndarray) -> float:
         >>> round(pearson(np.array([1.0, 2.0, 3.0]), np.array([2.0, 4.0, 6.0])), 6)
         1.0
     """
+    if np.ptp(value) == 0 or np.ptp(target) == 0:  # rounding in the mean would make a correlation of nothing
+        return float("nan")
     a, b = value - value.mean(), target - target.mean()
-    spread = float(np.sqrt(np.square(a).sum() * np.square(b).sum()))
-    return float((a * b).sum() / spread) if spread > 0 else float("nan")
+    spread = float(np.sqrt(np.square(a).sum()) * np.sqrt(np.square(b).sum()))
+    return float(np.clip((a * b).sum() / spread, -1, 1)) if spread > 0 else float("nan")
 
 
 def ccc(value: np.ndarray, target: np.ndarray) -> float:
