@@ -54,6 +54,9 @@ class ArraysConfig(Config):
     """Column with the order within it."""
     texts: str = ""
     """Column with the words."""
+    signed_sqrt: tuple[str, ...] = ()
+    """Modalities whose features are replaced by their signed square root: rectified activations and counts have long
+    tails, which a standard deviation describes badly."""
     fitted_on: dict[str, tuple[str, ...]] = {}  # noqa: RUF012
     """Modality -> splits whose labels its features were fitted on, e.g. `{text: [train, valid]}`. Say so where it is
     true: figures on those splits mean nothing, and the leakage check tells."""
@@ -104,6 +107,8 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "") -> ClipTabl
         if not np.isfinite(x[present]).all():
             row = int(np.flatnonzero(present)[~np.isfinite(x[present]).all(1)][0])
             raise MediaError("holds a value that is not finite", path=path, field=f"modality {modality}, row {row}")
+        if modality in config.signed_sqrt:
+            x = np.sign(x) * np.sqrt(np.abs(x))
         streams[modality] = TokenColumn.one_per_clip(x, present)
     ids = column(config.id, "id").astype(str) if config.id else np.char.mod("%d", np.arange(n))
     if config.split in columns:

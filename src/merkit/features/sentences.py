@@ -1,4 +1,10 @@
-"""One vector per text, from MiniLM as it is or from a copy that was tuned further."""
+"""One vector per text: MiniLM as it is, and beside it what copies of it say that were tuned on a corpus's answers.
+
+A tuned encoder knows its own training texts better than it will ever know others, so features of training texts from it
+would promise too much to whatever is trained on them. Tuned encoders therefore come as K copies, each tuned with one
+fold left out: a text of fold k is described by copy k alone, any other text by the mean of all copies (stacking; Wolpert
+1992). Only what the copies answer is used, a few numbers that mean the same in every copy.
+"""
 
 import hashlib
 import json
@@ -6,75 +12,110 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, save_file
 
 from merkit.errors import WeightError
 from merkit.networks.minilm import MiniLM, load_minilm
 
-__all__ = ["SentenceEncoder", "sentence_encoder"]
+__all__ = ["SentenceEncoder", "save_fold", "sentence_encoder", "text_key"]
+
+_HEAD = ("head.weight", "head.bias")
+
+
+def text_key(text: str) -> str:
+    """What a training text is remembered by.
+
+    Example:
+        >>> text_key("Yes.")[:8]
+        '5f9a2b79'
+    """
+    return hashlib.sha256(text.strip().encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """Mean of MiniLM's token states after some layers.
+    """MiniLM's mean token state, and the answers of tuned copies where there are any.
 
     Args:
-        folder: `encoder.safetensors` and `encoder.json` (what it was tuned on, which layers); None = the catalogue's.
+        folder: `encoder.json` and one `fold-K.safetensors` a copy; None = MiniLM alone.
     """
 
     folder: Path | None = None
 
     @cached_property
-    def facts(self) -> dict:
-        """The card of a tuned encoder.
+    def facts(self) -> dict[str, Any]:
+        """The card: `corpus`, `tuned_on` (splits), `answers` (names), `folds` (file, sha256), `fold_of` (text key -> fold).
 
         Raises:
-            WeightError: the folder holds no encoder, or its weights are not those of the card.
+            WeightError: the folder holds no encoder.
         """
         if self.folder is None:
-            return {"layers": [6], "tuned_on": []}
+            return {"corpus": "", "tuned_on": [], "answers": [], "folds": [], "fold_of": {}}
         try:
-            facts = json.loads((self.folder / "encoder.json").read_text(encoding="utf-8"))
-            data = (self.folder / "encoder.safetensors").read_bytes()
+            return json.loads((self.folder / "encoder.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
-            raise WeightError(f"{self.folder}: no text encoder ({error})") from None
-        if hashlib.sha256(data).hexdigest() != facts["sha256"]:
-            raise WeightError(f"{self.folder}: the weights are not those that encoder.json describes")
-        return facts
+            raise WeightError(f"{self.folder}: no tuned text encoder ({error})") from None
 
     @property
     def id(self) -> str:
-        """Name and the start of the weights' hash."""
-        return "minilm" if self.folder is None else f"minilm-tuned@{self.facts['sha256'][:12]}"
+        """Name and the start of a hash over all copies."""
+        together = hashlib.sha256("".join(fold["sha256"] for fold in self.facts["folds"]).encode()).hexdigest()
+        return f"minilm+tuned@{together[:12]}" if self.facts["folds"] else "minilm"
 
-    def fitted_on(self, corpus: str) -> tuple[str, ...]:
-        """Splits of `corpus` whose labels the encoder was tuned on."""
-        return tuple(split for name, split in self.facts["tuned_on"] if name == corpus)
+    @property
+    def fitted_on(self) -> tuple[str, ...]:
+        """Splits whose labels the copies were tuned on."""
+        return tuple(self.facts["tuned_on"])
 
-    @cached_property
-    def model(self) -> MiniLM:
-        """The network, in evaluation mode."""
-        model = load_minilm()
-        if self.folder is not None:
-            model.load_state_dict(
-                {key: value.float() for key, value in load_file(self.folder / "encoder.safetensors").items()}
-            )
-        return model.eval()
-
-    @torch.inference_mode()
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """`(n, D)` float32, D = 384 for each layer."""
-        layers = tuple(self.facts["layers"])
-        states = self.model.token_states(texts, layers)  # each (T, L, 384)
-        return np.stack([state.mean(0).flatten().numpy() for state in states])
+        """`(n, 384 + answers)` float32."""
+        texts = [str(text) for text in texts]
+        parts = [_means(load_minilm(), texts)]
+        if self.facts["folds"]:
+            fold_of = np.array([self.facts["fold_of"].get(text_key(text), -1) for text in texts])
+            answers = np.stack([self._answers(fold, texts) for fold in self.facts["folds"]])  # (folds, n, A)
+            held_out = answers[np.maximum(fold_of, 0), np.arange(len(texts))]
+            parts.append(np.where(fold_of[:, None] >= 0, held_out, answers.mean(0)))
+        return np.concatenate(parts, 1).astype(np.float32)
+
+    def _answers(self, fold: dict[str, str], texts: list[str]) -> np.ndarray:
+        assert self.folder is not None
+        path = self.folder / fold["file"]
+        if not path.resolve().is_relative_to(self.folder.resolve()):
+            raise WeightError(f"{path} lies outside its folder")
+        try:
+            data = path.read_bytes()
+        except OSError as error:
+            raise WeightError(f"{path}: cannot be read ({error.strerror})") from None
+        if hashlib.sha256(data).hexdigest() != fold["sha256"]:
+            raise WeightError(f"{path}: the weights are not those that encoder.json describes")
+        state = {name: value.float() for name, value in load(data).items()}
+        weight, bias = (state.pop(name).numpy() for name in _HEAD)
+        model = MiniLM(load_minilm().tokenizer)
+        model.load_state_dict(state)
+        return _means(model.eval(), texts) @ weight.T + bias
 
 
-@lru_cache(maxsize=4)
+def _means(model: MiniLM, texts: list[str]) -> np.ndarray:
+    return np.stack([state[:, 0].mean(0).numpy() for state in model.token_states(texts)])
+
+
+def save_fold(model: MiniLM, head: torch.nn.Linear, path: Path) -> str:
+    """Writes one tuned copy in half precision and gives its sha256."""
+    state = {**model.state_dict(), "head.weight": head.weight, "head.bias": head.bias}
+    temporary = path.with_name(f".{path.name}.tmp")
+    save_file({name: value.detach().half().contiguous() for name, value in state.items()}, temporary)
+    temporary.replace(path)
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+@lru_cache(maxsize=2)
 def sentence_encoder(name: str) -> SentenceEncoder:
-    """`minilm`, or a folder with a tuned encoder; loaded once a process.
+    """`minilm`, or a folder with tuned copies.
 
     Example:
         >>> sentence_encoder("minilm").id

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from merkit.config import Config
 from merkit.corpora.arrays import ArraysConfig, read_arrays
+from merkit.data import splits
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 
@@ -32,6 +33,8 @@ class SplitConfig(Config):
     """Shares of train, valid, test for `group`."""
     keep_test: bool = True
     """Leave an official test split where it is and divide the rest."""
+    merge_valid: bool = False
+    """Train on valid as well, once all settings are fixed; needs `trainer.watch=last`."""
     seed: int = 0
     """Of the division; not the seed of training, which may vary over one division."""
 
@@ -94,15 +97,13 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
     )
     if config.split.kind != "official":
         table = _divided(table, config.split)
+    if config.split.merge_valid and split is None:
+        table = replace(table, split=np.where(table.split == "valid", "train", table.split))
     if split is not None:
         table = table.where(split)
         if not len(table):
             raise ConfigError(f"{where}: no clips in split {split}")
-    if config.num_data:
-        from merkit.data import splits
-
-        return splits.subset(table, config.num_data)
-    return table
+    return splits.subset(table, config.num_data) if config.num_data else table
 
 
 def modalities_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
@@ -142,8 +143,6 @@ def _prepared(where: Path, config: DataConfig, moved: bool) -> ClipTable:
 
 
 def _divided(table: ClipTable, config: SplitConfig) -> ClipTable:
-    from merkit.data import splits
-
     if config.kind == "group":
         return splits.by_group(table, config.by, config.fractions, seed=config.seed, keep_test=config.keep_test)
     if config.kind == "kfold":
@@ -163,5 +162,5 @@ def _encoded(table: ClipTable, name: str) -> ClipTable:
     encoder = sentence_encoder(name)
     present = np.array([bool(text.strip()) for text in table.texts])
     column = TokenColumn.one_per_clip(encoder([str(text) for text in table.texts]), present)
-    provenance = {**table.provenance, "text": Provenance(encoder.id, encoder.fitted_on(table.name))}
+    provenance = {**table.provenance, "text": Provenance(encoder.id, encoder.fitted_on)}
     return replace(table, streams={**table.streams, "text": column}, provenance=provenance)

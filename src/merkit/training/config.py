@@ -26,7 +26,7 @@ class TrainerConfig(Config):
     """Decay of an exponential moving average of the weights, which is then what is evaluated and kept; 0 = none."""
     watch: str = "loss"
     """Measure on the valid split that chooses the epoch: `loss`, `accuracy`, `emotion.macro_f1`,
-    `mean(accuracy,macro_f1)`, `gmean(a,b)`; `last` keeps the last epoch and needs no valid split."""
+    `mean(accuracy+macro_f1)`, `gmean(a+b)`; `last` keeps the last epoch and needs no valid split."""
     best_by: tuple[str, ...] = ()
     """Further measures; the weights of the best epoch by each are kept beside the chosen ones."""
     patience: int = Field(0, ge=0)

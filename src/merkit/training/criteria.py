@@ -23,7 +23,7 @@ class Criterion:
         how: `one`, or the arithmetic `mean` or geometric `gmean` of several.
 
     Example:
-        >>> rule = Criterion.parse("gmean(scene.map, character.map)")
+        >>> rule = Criterion.parse("gmean(scene.map+character.map)")
         >>> round(rule({"scene.map": 0.4, "character.map": 0.1}), 3), rule.mode
         (0.2, 'max')
     """
@@ -34,16 +34,16 @@ class Criterion:
 
     @classmethod
     def parse(cls, text: str) -> "Criterion":
-        """Reads `name`, `mean(a,b,…)` or `gmean(a,b,…)`.
+        """Reads `name`, `mean(a+b+…)` or `gmean(a+b+…)`; commas do as well, but need quotes within a list.
 
         Raises:
             ConfigError: none of these, or a mean of measures of which some are better high and some better low.
         """
         match = re.fullmatch(r"\s*(mean|gmean)\(([^()]+)\)\s*", text)
         how, inside = (match.group(1), match.group(2)) if match else ("one", text)
-        names = tuple(name.strip() for name in inside.split(","))
+        names = tuple(name.strip() for name in re.split("[,+]", inside))
         if not all(re.fullmatch(r"[\w.-]+", name) for name in names) or (how == "one" and len(names) > 1):
-            raise ConfigError(f"{text!r} is no measure: write `accuracy`, `mean(a,b)` or `gmean(a,b)`")
+            raise ConfigError(f"{text!r} is no measure: write `accuracy`, `mean(a+b)` or `gmean(a+b)`")
         rule = cls(text, names, how)  # ty: ignore[invalid-argument-type]
         if len({_mode(name) for name in names}) > 1:
             raise ConfigError(f"{text!r} mixes measures that are better high with some that are better low")

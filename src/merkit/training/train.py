@@ -12,6 +12,7 @@ import torch
 
 from merkit.config import Config
 from merkit.data.context import dialogue_context
+from merkit.data.leakage import LeakageReport, check_leakage
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 from merkit.evaluation.calibration import fit_temperature
@@ -152,13 +153,11 @@ def temperatures(answers: Answers, specs: tuple[Any, ...]) -> dict[str, float]:
 
 
 # a study checks the same data once for every modality subset, not once for every run
-_checked: dict[str, Any] = {}
+_checked: dict[str, LeakageReport] = {}
 
 
-def leakage_of(table: ClipTable, config: Any) -> Any:
+def leakage_of(table: ClipTable, config: Any) -> LeakageReport:
     """The leakage check on what a run sees: clips of all splits, without the answers of `test`."""
-    from merkit.data.leakage import check_leakage
-
     data = config.data
     blind = replace(table, targets={name: _blind(column, table.split) for name, column in table.targets.items()})
     key = f"{table.fingerprint()} {data.to_dict()}"
