@@ -12,6 +12,7 @@ from merkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from merkit.corpora import Manifest, Rejected
+    from merkit.labels import LabelSpace
 
 __all__ = ["prepare"]
 
@@ -28,8 +29,15 @@ def prepare(
         Path | None, typer.Option(help="Folder of the corpus or of your media; none = that of your table.")
     ] = None,
     labels: Annotated[
-        str | None, typer.Option(help="Label space of your table, e.g. ekman7; none = the labels of its train rows.")
+        str | None,
+        typer.Option(
+            help="Label space of your table: ekman7, or a list joy,anger,…; none = the labels of its train rows."
+        ),
     ] = None,
+    headers: Annotated[
+        bool,
+        typer.Option(help="Read the header of every media file too (about 0.15 s each): is it what its name says?"),
+    ] = False,
     force: Annotated[bool, typer.Option(help="Make it anew where OUT holds a manifest already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
@@ -42,13 +50,12 @@ def prepare(
 
         merkit prepare meld --root MELD.Raw --out data/meld
 
-        merkit prepare clips.csv --out data/mine --labels ekman7
+        merkit prepare clips.csv --out data/mine --labels ekman7 --headers
 
         merkit prepare mosi --root MOSI --out data/mosi --json
     """
     from merkit.corpora import CORPORA, read_user_manifest, write_manifest
     from merkit.corpora.storage import MANIFEST_FILE
-    from merkit.labels import LABEL_SPACES
 
     table = Path(corpus)
     own = corpus not in CORPORA
@@ -58,9 +65,9 @@ def prepare(
         raise ConfigError(unknown_corpus(corpus))
     if own and not table.is_file():
         raise ConfigError(f"{corpus}: no such table")
-    if labels is not None and (not own or labels not in LABEL_SPACES):
-        known = f"is one of {', '.join(LABEL_SPACES)}" if own else "is for tables of your own"
-        raise ConfigError(f"--labels {known}; got {labels!r}")
+    if labels is not None and not own:
+        raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
+    space = None if labels is None else _space(labels)
     if not own and root is None:
         raise ConfigError(f"--root is needed: the folder that holds {corpus}")
     if (out / MANIFEST_FILE).exists():
@@ -72,16 +79,36 @@ def prepare(
         out, {"corpus": str(table.absolute()) if own else corpus, "root": str(root.absolute()) if root else None}, force
     )
     if own:
-        manifest = read_user_manifest(table, root, LABEL_SPACES[labels] if labels else None)
+        manifest = read_user_manifest(table, root, space)
     else:
         assert root is not None
         manifest = CORPORA[corpus].read(root, out)
+    if headers:
+        from merkit.cli.progress import count_progress
+        from merkit.corpora.headers import check_headers
+
+        with count_progress("headers") as update:
+            manifest = check_headers(manifest, progress=lambda done, total: update(done, total, ""))
     _write_rejected(manifest.rejected, out / "rejected.csv")
     write_manifest(manifest, out)
     if as_json:
         typer.echo(json.dumps(_facts(manifest, out), ensure_ascii=False, indent=1))
         return
     _show(manifest, out)
+
+
+def _space(words: str) -> "LabelSpace":
+    """A label space by name, or made of the words between commas."""
+    from merkit.labels import LABEL_SPACES, LabelSpace
+
+    if words in LABEL_SPACES:
+        return LABEL_SPACES[words]
+    named = tuple(word.strip().lower() for word in words.split(","))
+    if len(named) < 2 or not all(named) or len(set(named)) != len(named):
+        raise ConfigError(
+            f"--labels is one of {', '.join(LABEL_SPACES)}, or two or more words between commas; got {words!r}"
+        )
+    return LabelSpace("own", named, {})
 
 
 def _claim(out: Path, source: dict[str, Any], force: bool) -> None:

@@ -94,8 +94,8 @@ class Corpus:
 
         Args:
             root: folder that holds the corpus.
-            out: folder for files that are made from it (pictures from a CSV, tables from pickles); what is there
-                already is not made again.
+            out: folder for files that are made from it: pictures from a CSV, tables and features from pickles. What is
+                there already and came from the same pickle is not made again.
 
         Raises:
             MediaError: no such folder, or a table that all depends on cannot be read.

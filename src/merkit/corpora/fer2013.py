@@ -43,8 +43,7 @@ def _read(root: Root, out: Path | None) -> Found:
             rejected.append(Rejected(item, error.reason, error.field, line))
             continue
         picture = out / "media" / split / f"{item}.png"
-        if not picture.exists():
-            _write(picture, pixels)
+        _write(picture, pixels)  # even where one is there: it may be of another table
         streams = (Stream("face", picture), Stream("scene", picture))
         clips.append(Clip(item, streams, split, targets=(class_target(EMOTION, label),)))
     return Found(clips, (EMOTION,), rejected, root=out.absolute())
@@ -132,7 +131,7 @@ or ROOT/train/angry/*.jpg  ROOT/test/angry/*.jpg    (angry, disgust, fear, happy
     modalities=("face", "scene"),
     labels="emotion, one of 7: " + ", ".join(EKMAN7.labels),
     split="official: Training 28,709, PublicTest 3,589 (valid), PrivateTest 3,589 (test); folders join the last two as test",
-    people="faces found by a web search, without consent or names. About one label in ten is disputed.",
+    people="faces found by a web search, without consent or names. Humans agreed with the labels in 65 ± 5 of 100 cases (the paper).",
     reader=_read,
     notes=(
         "Some pictures are in several parts (the leakage check finds them); some show no face.",

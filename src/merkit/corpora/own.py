@@ -102,7 +102,10 @@ def read_user_manifest(
         listed = "".join(f"\n  {one}" for one in rejected[:10])
         raise ConfigError(f"{file}: no row can be used{listed if rejected else ': the table is empty'}")
     facts = {"source": file.name, "licence": "your own data"}
-    return Manifest(file.stem, with_context(clips), answers.specs, under.path, tuple(rejected), facts)
+    # a question that no row answers, or none that is left, cannot be trained
+    asked = {target.spec.name for clip in clips for target in clip.targets}
+    specs = tuple(spec for spec in answers.specs if spec.name in asked)
+    return Manifest(file.stem, with_context(clips), specs, under.path, tuple(rejected), facts)
 
 
 @dataclass(frozen=True, slots=True)
