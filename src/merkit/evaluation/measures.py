@@ -162,6 +162,8 @@ def measure_all(
         valid: `(n,)` or `(n, K)` bool.
         names: which; none = all.
 
+    Targets per entity have `N` after `n` in all three; every entity that is known counts once.
+
     Example:
         >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
         >>> measure_all(spec, np.eye(2), np.array([0, 1]), np.array([True, True]), ["accuracy"])
@@ -169,6 +171,8 @@ def measure_all(
     """
     table = measures_of(spec)
     chosen = table if names is None else {name: table[name] for name in names if name in table}
+    if spec.per_entity and output.ndim == 3:
+        output, target, valid = (array.reshape(-1, *array.shape[2:]) for array in (output, target, valid))
     return {name: measure.function(output, target, valid) for name, measure in chosen.items()}
 
 

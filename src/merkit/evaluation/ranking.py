@@ -63,37 +63,40 @@ def auroc(score: np.ndarray, target: np.ndarray) -> float:
         score, positive = score[:, None], np.asarray(target, bool)[:, None]
     else:
         positive = np.asarray(target)[:, None] == np.arange(score.shape[1])
-    order, first, last = _ranking(score)
-    positives = positive.sum(0)
+    order, first, last = _ranking(score.T)
+    hit = np.take_along_axis(np.ascontiguousarray(positive.T), order, 1)
+    positives = hit.sum(1)
     rank = (first + last) / 2 + 1  # from 1, the mean of a run of equal scores
-    above = (rank * np.take_along_axis(positive, order, 0)).sum(0) - positives * (positives + 1) / 2
+    above = (rank * hit).sum(1) - positives * (positives + 1) / 2
     pairs = positives * (len(score) - positives)
     return _mean_of_known(np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0))
 
 
 def _ranking(score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Of each column of `(n, K)`: the rows from low to high, and where each one's run of equal scores begins and ends."""
-    order = np.argsort(score, axis=0)
-    ranked = np.take_along_axis(score, order, 0)
-    place = np.arange(len(score))[:, None]
+    """Of each row of `(K, n)`: places from low to high, and where each one's run of equal scores begins and ends."""
+    score = np.ascontiguousarray(score)
+    order = np.argsort(score, axis=1)
+    ranked = np.take_along_axis(score, order, 1)
+    n = score.shape[1]
+    place = np.arange(n)
     new = np.ones(score.shape, bool)
-    new[1:] = ranked[1:] != ranked[:-1]
-    first = np.maximum.accumulate(np.where(new, place, 0), axis=0)
+    new[:, 1:] = ranked[:, 1:] != ranked[:, :-1]
+    first = np.maximum.accumulate(np.where(new, place, 0), axis=1)
     ends = np.ones(score.shape, bool)
-    ends[:-1] = new[1:]
-    last = np.minimum.accumulate(np.where(ends, place, len(score))[::-1], axis=0)[::-1]
+    ends[:, :-1] = new[:, 1:]
+    last = np.minimum.accumulate(np.where(ends, place, n)[:, ::-1], axis=1)[:, ::-1]
     return order, first, last
 
 
 def _precisions(score: np.ndarray, positive: np.ndarray) -> np.ndarray:
-    """`(K,)` average precision of each column: each positive counts the precision at its own threshold."""
-    order, first, _ = _ranking(score)
-    hit = np.take_along_axis(positive, order, 0)
-    chosen = len(score) - first  # rows at or above the threshold
-    found = np.cumsum(hit[::-1], axis=0)[::-1]  # positives from here up; at the start of the run, of all of it
-    found = np.take_along_axis(found, first, 0) if len(score) else found
-    total = positive.sum(0)
-    gained = (hit * found / np.maximum(chosen, 1)).sum(0)
+    """`(K,)` average precision of each column of `(n, K)`: each positive counts the precision at its own threshold."""
+    order, first, _ = _ranking(score.T)
+    hit = np.take_along_axis(np.ascontiguousarray(positive.T), order, 1)
+    chosen = len(score) - first  # at or above the threshold
+    total = hit.sum(1)
+    below = np.cumsum(hit, axis=1) - hit  # positives before each place
+    found = total[:, None] - np.take_along_axis(below, first, 1)
+    gained = (hit * found / np.maximum(chosen, 1)).sum(1)
     return np.divide(gained, total, out=np.full(len(total), np.nan), where=total > 0)
 
 
