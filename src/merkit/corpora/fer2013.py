@@ -131,7 +131,7 @@ or ROOT/train/angry/*.jpg  ROOT/test/angry/*.jpg    (angry, disgust, fear, happy
     modalities=("face", "scene"),
     labels="emotion, one of 7: " + ", ".join(EKMAN7.labels),
     split="official: Training 28,709, PublicTest 3,589 (valid), PrivateTest 3,589 (test); folders join the last two as test",
-    people="faces found by a web search, without consent or names. Humans agreed with the labels in 65 ± 5 of 100 cases (the paper).",
+    people="faces found by a web search, without consent or names. People agree with its labels in 65 ± 5 %.",
     reader=_read,
     notes=(
         "Some pictures are in several parts (the leakage check finds them); some show no face.",
