@@ -116,6 +116,18 @@ def test_padding_and_what_stands_in_it_changes_nothing(fusion: str, context, mod
             torch.testing.assert_close(got[name], want[name], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("context", [("none", "gru"), ("streams", "lstm"), ("fused", "attention")], ids="+".join)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_not_even_nan_under_the_mask_reaches_an_answer_or_a_gradient(fusion: str, context) -> None:
+    model, clips = model_of(fusion, context).train(), table()
+    batch = batch_of(clips, range(CLIPS), context=context[0])
+    tokens = {n: Tokens(t.x.masked_fill(~t.mask[..., None], torch.nan), t.mask) for n, t in batch.tokens.items()}
+    out = model.outputs(Batch(batch.ids, batch.size, tokens, batch.context, batch.position))
+    sum(logit.square().sum() for logit in out.logits.values()).backward()
+    assert all(torch.isfinite(logit).all() for logit in out.logits.values())
+    assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
 @every
 def test_every_parameter_gets_a_gradient(fusion: str, context, modalities) -> None:
     model, clips = model_of(fusion, context, modalities).train(), table()
@@ -226,6 +238,10 @@ def test_entities_are_answered_as_clips_of_their_own(fusion: str, context) -> No
             }
             got = model(Batch(("x",), 1, alone))["person"][0, 0]
             torch.testing.assert_close(got, out.logits["person"][clip, entity], atol=1e-5, rtol=1e-4)
+    second = {name: Tokens(t.x[1:], t.mask[1:]) for name, t in (("text", text), ("face", face))}
+    torch.testing.assert_close(
+        model(Batch(("b",), 1, second))["person"][0], out.logits["person"][1], atol=1e-5, rtol=1e-4
+    )
     if context[0] == "fused":
         return
     # and the order of persons says nothing (after fusion, codes for places run through all tokens of the clip)

@@ -47,9 +47,10 @@ class StreamProjection(nn.Module):
             self.scale.copy_(torch.from_numpy(np.where(flat, 1.0, deviation)))
 
     def forward(self, tokens: Tokens) -> Tokens:
-        """`(…, T, dim)` to `(…, T, width)`; zeros under a False mask."""
-        x = F.gelu(self.linear(self.dropout((tokens.x - self.centre) / self.scale)))
-        return Tokens(hide(x, tokens.mask), tokens.mask, tokens.times)
+        """`(…, T, dim)` to `(…, T, width)`. What stands under a False mask is replaced on the way in: a NaN there would
+        reach the gradient of the weights even where no result depends on it."""
+        x = self.dropout((hide(tokens.x, tokens.mask) - self.centre) / self.scale)
+        return Tokens(F.gelu(self.linear(x)), tokens.mask, tokens.times)
 
 
 def drop_modalities(streams: Mapping[str, Tokens], rate: float) -> dict[str, Tokens]:
