@@ -4,6 +4,9 @@ Read downwards: config → table → model → objective → plan. The five publ
 own parts.
 """
 
+import importlib.util
+import sys
+from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
@@ -11,6 +14,7 @@ from pydantic import Field
 from merkit.config import Config
 from merkit.data.augment import Mixup
 from merkit.data.table import ClipTable
+from merkit.errors import ConfigError
 from merkit.models.classifier import FusionModel
 from merkit.models.losses import EMBEDDING_LOSSES, build_loss
 from merkit.schema import TargetSpec
@@ -21,14 +25,15 @@ from merkit.training.measuring import measure_of
 from merkit.training.objective import Objective
 from merkit.training.optim import OptimConfig
 
-__all__ = ["FusionConfig", "ModelConfig", "ObjectiveConfig", "build_model", "plan"]
+__all__ = ["FusionConfig", "ModelConfig", "ObjectiveConfig", "build_model", "own_class", "plan"]
 
 
 class ModelConfig(Config):
     """The network."""
 
     fusion: str = "concat"
-    """Family: `concat`, `modality_attention`, `tensor`, `cross_modal`, `label_query`."""
+    """Family: `concat`, `modality_attention`, `tensor`, `cross_modal`, `label_query`; or a class of your own as
+    `FILE.py:NAME` (see docs/own-fusion.md)."""
     fusion_params: dict[str, Any] = {}  # noqa: RUF012  pydantic copies defaults
     """Options of the family."""
     width: int = Field(64, ge=1)
@@ -89,13 +94,33 @@ class FusionConfig(Config):
     """The rest."""
 
 
+def own_class(text: str) -> Any:
+    """The class that `FILE.py:NAME` names. The file is the user's own and is run.
+
+    Raises:
+        ConfigError: there is no such file, or no such name in it.
+    """
+    file, _, name = text.rpartition(":")
+    path = Path(file)
+    if not path.is_file():
+        raise ConfigError(f"model.fusion={text}: no file {path.resolve()}")
+    spec = importlib.util.spec_from_file_location(f"merkit_own_{path.stem}", path)
+    assert spec is not None and spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    if not hasattr(module, name):
+        raise ConfigError(f"model.fusion={text}: {path} defines no {name}")
+    return getattr(module, name)
+
+
 def build_model(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> FusionModel:
     """The network for features of these widths, with fresh weights from torch's random numbers."""
     c = config.model
     return FusionModel(
         widths,
         specs,
-        fusion=c.fusion,
+        fusion=own_class(c.fusion) if ":" in c.fusion else c.fusion,
         fusion_params=dict(c.fusion_params),
         width=c.width,
         pooling=c.pooling,

@@ -1,0 +1,235 @@
+"""What must hold for every system and preset: the suite of docs/architecture.md, section 6, over whole recipes.
+
+A new system adds its cases to `CASES`; nothing else changes. (Metrics against references: tests/evaluation. Resume:
+tests/training/test_resume.py. Content of preprocessing: tests/features.)
+"""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from merkit.config import override
+from merkit.data.batch import Batch, Tokens, collate
+from merkit.data.context import dialogue_context
+from merkit.data.loader import TableBatches, batch_loader
+from merkit.data.sampler import EpochBatches
+from merkit.data.table import ClipTable, TargetColumn, TokenColumn
+from merkit.schema import TargetSpec
+from merkit.systems import find_system
+from merkit.training.module import collect
+from merkit.training.optim import parameter_groups
+
+GATED = str(Path(__file__).resolve().parents[2] / "examples" / "gated_fusion.py") + ":GatedFusion"
+SMALL = ("model.width=12", "trainer.batch_size=8", "trainer.accelerator=cpu")
+CASES: dict[str, tuple[str, tuple[str, ...]]] = {
+    "concat": ("fusion", ("model.fusion=concat", "model.late=true", "objective.auxiliary=0.3")),
+    "concat-pooled": ("fusion", ("model.fusion=concat", "model.pooling=attention", "model.hidden=8")),
+    "modality_attention": ("fusion", ("model.fusion=modality_attention",)),
+    "tensor": ("fusion", ("model.fusion=tensor",)),
+    "cross_modal": ("fusion", ("model.fusion=cross_modal",)),
+    "label_query": ("fusion", ("model.fusion=label_query",)),
+    "own": ("fusion", (f"model.fusion={GATED}",)),
+    "context-fused": ("fusion", ("model.context=fused", "data.earlier=2", "data.later=1")),
+    "context-streams": ("fusion", ("model.context=streams", "data.earlier=-1", "model.context_kind=attention")),
+}
+cases = pytest.mark.parametrize("case", sorted(CASES))
+MODALITIES = ("text", "speech", "face")
+
+
+def corpus(n: int = 24) -> ClipTable:
+    """Sequences of many lengths, some modalities missing, four dialogues, a class and a number per clip."""
+    rng = np.random.default_rng(3)
+    label = np.arange(n) % 3
+    centre = rng.normal(size=(3, 6)) * 2
+    streams = {}
+    for m, (name, width) in enumerate(zip(MODALITIES, (6, 5, 4), strict=True)):
+        tokens = [centre[k][:width] + rng.normal(size=(rng.integers(1, 6), width)) for k in label]
+        streams[name] = TokenColumn.of_sequences([None if i % 7 == m else x for i, x in enumerate(tokens)], width)
+    emotion = TargetSpec("emotion", "single_label", ("joy", "anger", "neutral"))
+    arousal = TargetSpec("arousal", "regression", ("arousal",))
+    targets = {
+        "emotion": TargetColumn(emotion, label, np.arange(n) % 11 != 0),
+        "arousal": TargetColumn(arousal, label[:, None].astype(np.float32), np.ones((n, 1), bool)),
+    }
+    return ClipTable(
+        "made", np.array([f"c{i}" for i in range(n)]), np.where(np.arange(n) < 16, "train", "valid"), streams, targets,
+        dialogue=np.array([f"d{i // 6}" for i in range(n)]), turn=np.arange(n) % 6,
+    )  # fmt: skip
+
+
+def planned(case: str, *changes: str, table: ClipTable | None = None):
+    system, own = CASES[case]
+    recipe = find_system(system)
+    config = override(recipe.config(), [*SMALL, *own, *changes])
+    torch.manual_seed(config.trainer.seed)
+    table = corpus() if table is None else table
+    return recipe, config, table, recipe.plan(config, table)
+
+
+def batch_of(table: ClipTable, rows, made) -> Batch:
+    context = dialogue_context(table, *made.context)
+    return collate(table, np.asarray(rows), modalities=made.modalities, context=context)
+
+
+def answers(model: torch.nn.Module, batch: Batch) -> torch.Tensor:
+    model.eval()
+    with torch.inference_mode():
+        return torch.cat([out.flatten(1) for out in model(batch).values()], 1)
+
+
+@cases
+def test_1_a_clip_is_answered_the_same_alone_and_in_any_company(case: str) -> None:
+    _, _, table, made = planned(case)
+    whole = answers(made.model, batch_of(table, np.arange(24), made))
+    order = np.random.default_rng(0).permutation(24)
+    torch.testing.assert_close(answers(made.model, batch_of(table, order, made)), whole[order], atol=1e-5, rtol=1e-5)
+    for i in (0, 5, 17):
+        torch.testing.assert_close(answers(made.model, batch_of(table, [i], made))[0], whole[i], atol=1e-5, rtol=1e-5)
+
+
+@cases
+def test_2_masked_padding_changes_nothing_whatever_it_holds(case: str) -> None:
+    _, _, table, made = planned(case)
+    batch = batch_of(table, np.arange(12), made)
+    longer = {}
+    for name, tokens in batch.tokens.items():
+        shape = list(tokens.x.shape)
+        shape[2] = 3
+        x = torch.cat([tokens.x, torch.full(shape, 1e4)], 2)
+        x[..., : tokens.x.shape[2], :][~tokens.mask] = -1e4
+        longer[name] = Tokens(x, torch.cat([tokens.mask, torch.zeros(shape[:3], dtype=torch.bool)], 2))
+    changed = answers(made.model, replace(batch, tokens=longer))
+    torch.testing.assert_close(changed, answers(made.model, batch), atol=1e-5, rtol=1e-5)
+
+
+@cases
+def test_3_every_subset_of_modalities_is_answered_and_none_is_ignored(case: str) -> None:
+    _, _, table, made = planned(case)
+    batch = batch_of(table, np.arange(1, 7), made)
+    found = {}
+    for bits in range(1, 8):
+        kept = [name for i, name in enumerate(MODALITIES) if bits >> i & 1]
+        tokens = {
+            name: t if name in kept else Tokens(torch.full_like(t.x, 7.0), torch.zeros_like(t.mask))
+            for name, t in batch.tokens.items()
+        }
+        found[bits] = answers(made.model, replace(batch, tokens=tokens))
+        assert torch.isfinite(found[bits]).all()
+    for a in range(1, 8):
+        for b in range(a + 1, 8):
+            assert (found[a] - found[b]).abs().max() > 1e-6, (a, b)
+
+
+@cases
+def test_4_every_trainable_parameter_is_in_one_group_and_gets_a_gradient(case: str) -> None:
+    _, config, table, made = planned(case)
+    grouped = [id(p) for group in parameter_groups(made.model, config.optim) for p in group["params"]]
+    trainable = {id(p): name for name, p in made.model.named_parameters() if p.requires_grad}
+    assert sorted(grouped) == sorted(trainable)
+    made.objective.train(), made.model.train()
+    made.objective(made.model, batch_of(table, np.arange(16), made)).backward()
+    silent = [name for name, p in made.model.named_parameters() if p.grad is None]
+    assert silent == []
+
+
+@cases
+def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
+    table = corpus().take(np.arange(1, 9))
+    _, _, _, made = planned(case, "model.dropout=0", table=replace(table, split=np.full(8, "train")))
+    batch = batch_of(table, np.arange(8), made)
+    optimiser = torch.optim.Adam(made.model.parameters(), lr=0.02)
+    made.model.train()
+    for _ in range(150):
+        optimiser.zero_grad()
+        made.objective(made.model, batch).backward()
+        optimiser.step()
+    logits = made.model.eval()(batch)
+    assert torch.equal(logits["emotion"].argmax(1), batch.targets["emotion"])
+    assert (logits["arousal"] - batch.targets["arousal"]).abs().max() < 0.3
+
+
+@cases
+def test_6_saved_and_loaded_is_the_same(case: str, tmp_path: Path) -> None:
+    recipe, config, table, made = planned(case)
+    save_file({k: v.contiguous() for k, v in made.model.state_dict().items()}, tmp_path / "model.safetensors")
+    torch.manual_seed(99)
+    again = recipe.build_model(config, {name: c.width for name, c in table.streams.items()}, made.specs)
+    again.load_state_dict(load_file(tmp_path / "model.safetensors"))
+    batch = batch_of(table, np.arange(8), made)
+    assert torch.equal(answers(again, batch), answers(made.model, batch))
+
+
+@cases
+def test_8_order_and_result_do_not_depend_on_workers(case: str) -> None:
+    _, _, table, made = planned(case)
+    rows = dialogue_context(table, *made.context)
+    ids = []
+    for workers in (0, 2) if case == "concat" else (0,):  # starting processes is slow: once is enough for the loader
+        order = EpochBatches(24, 5, seed=1)
+        order.set_epoch(3)
+        loader = batch_loader(TableBatches(table, made.modalities, rows), order, workers=workers)
+        ids.append([batch.ids for batch in loader])
+    assert all(other == ids[0] for other in ids)
+
+
+@cases
+def test_9_bucketed_batches_answer_as_padded_ones(case: str) -> None:
+    _, _, table, made = planned(case)
+    rows = dialogue_context(table, *made.context)
+    plain = collect(made.model, [batch_of(table, np.arange(24), made)], made.specs)
+    order = EpochBatches(24, 4, seed=5, lengths=np.random.default_rng(0).integers(1, 9, 24))
+    batches = list(batch_loader(TableBatches(table, made.modalities, rows), order))
+    bucketed = collect(made.model, batches, made.specs)
+    place = {clip: i for i, clip in enumerate(clip for batch in batches for clip in batch.ids[: batch.size])}
+    rows_of = [place[str(clip)] for clip in table.ids]
+    for name, (output, target, _) in plain.items():
+        np.testing.assert_allclose(bucketed[name][0][rows_of], output, atol=1e-5)
+        np.testing.assert_array_equal(bucketed[name][1][rows_of], target)
+
+
+@cases
+def test_11_standardisation_comes_from_train_alone(case: str) -> None:
+    table = corpus()
+    _, _, _, made = planned(case, table=table)
+    streams = {}
+    for name, column in table.streams.items():
+        later = np.repeat(column.clip >= 16, column.lengths)
+        streams[name] = replace(column, x=np.where(later[:, None], column.x * 100 + 5, column.x).astype(np.float32))
+    _, _, _, other = planned(case, table=replace(table, streams=streams))
+    for (name, a), b in zip(made.model.state_dict().items(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b), name
+
+
+HASHED = """
+import sys
+sys.path[:0] = sys.argv[1:3]
+import torch
+torch.set_num_threads(1)
+from test_invariants import CASES, batch_of, planned
+import numpy as np
+for case in ("concat", "cross_modal", "context-fused"):
+    _, _, table, made = planned(case)
+    made.model.train()
+    torch.manual_seed(0)
+    loss = made.objective(made.model, batch_of(table, np.arange(16), made))
+    print(case, loss.item().hex(), table.fingerprint())
+"""
+
+
+def test_8_results_do_not_depend_on_pythonhashseed() -> None:
+    here = Path(__file__).resolve().parent
+    said = set()
+    for seed in ("0", "1"):
+        done = subprocess.run(
+            [sys.executable, "-c", HASHED, str(here), str(here.parent)],
+            capture_output=True, text=True, check=False, env={"PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1", "PATH": ""},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        said.add(done.stdout)
+    assert len(said) == 1
