@@ -189,6 +189,10 @@ def test_what_is_there_is_kept_unless_forced(clips, tmp_path) -> None:
     assert call("prepare", other, "--out", out, "--force").exit_code == 0
     assert [clip.id for clip in read_manifest(out).clips] == ["z"]
     assert call("prepare", other, "--out", out, "--force").exit_code == 0
+    # the old one is replaced at the end, so a run that fails loses nothing
+    whole = (out / "manifest.parquet").read_bytes()
+    assert call("prepare", table(tmp_path / "bad.csv", "id,path", "a,none.wav"), "--out", out, "--force").exit_code == 1
+    assert (out / "manifest.parquet").read_bytes() == whole
 
 
 def test_feature_corpora_come_with_their_store(tmp_path) -> None:

@@ -70,10 +70,8 @@ def prepare(
     space = None if labels is None else _space(labels)
     if not own and root is None:
         raise ConfigError(f"--root is needed: the folder that holds {corpus}")
-    if (out / MANIFEST_FILE).exists():
-        if not force:
-            raise ConfigError(f"{out} holds a manifest already; --force makes it anew")
-        (out / MANIFEST_FILE).unlink()
+    if (out / MANIFEST_FILE).exists() and not force:
+        raise ConfigError(f"{out} holds a manifest already; --force makes it anew")
     out.mkdir(parents=True, exist_ok=True)
     _claim(
         out, {"corpus": str(table.absolute()) if own else corpus, "root": str(root.absolute()) if root else None}, force
