@@ -153,6 +153,21 @@ def test_subtitles_and_signals_are_cut_to_the_span(film, tmp_path) -> None:
     assert reasons["text"] == "the subtitle file has no lines in this span"
 
 
+def test_a_table_of_many_spans_is_read_once(tmp_path, monkeypatch) -> None:
+    from merkit.features import sources
+
+    path = tmp_path / "wrist.csv"
+    path.write_text("time_s,eda\n" + "".join(f"{t / 4},{t}\n" for t in range(400)))
+    read = []
+    read_physiology = sources.read_physiology
+    monkeypatch.setattr(sources, "read_physiology", lambda path: read.append(path) or read_physiology(path))
+    clips = [replace(Clip.from_files(physio=path), span=(a, a + 5.0)) for a in (0.0, 10.0, 20.0)]
+    first = [float(extract_clip(clip, WATCHING).signals[0].values[0]) for clip in clips]
+    assert (first, read) == ([0.0, 40.0, 80.0], [path])
+    path.write_text("time_s,eda\n" + "".join(f"{t / 4},{-t - 1}\n" for t in range(300)))
+    assert extract_clip(clips[0], WATCHING).signals[0].values[0] == -1.0  # another file under the same name
+
+
 def test_a_late_table_lies_where_the_clip_says(tmp_path) -> None:
     (tmp_path / "b.csv").write_text("time_s,eda\n" + "".join(f"{t / 4},{t / 4}\n" for t in range(40)))
     (tmp_path / "a.srt").write_text("1\n00:00:00,000 --> 00:00:01,000\nhello\n")

@@ -8,6 +8,8 @@ from its start and given up as soon as the span is over.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
@@ -110,9 +112,12 @@ class Sources:
         """
         if self.table is None or self.table.path is None:
             return ()
-        found = read_physiology(self.table.path)
-        if self.clip.span is None and not self.table.start_s:
-            return tuple(found)
+        if self.clip.span is None:
+            found = read_physiology(self.table.path)
+            if not self.table.start_s:
+                return tuple(found)
+        else:
+            found = _table_of_spans(self.table.path)
         kept = []
         for signal in found:
             times_s = signal.times_s + self.table.start_s
@@ -213,6 +218,19 @@ class Sources:
         )
         begins_s = max(start_s + first / SAMPLE_RATE - self.start_s, 0.0)
         return (AudioChunk(chunk.samples[first:last], begins_s) if last > first else None), end_s
+
+
+def _table_of_spans(path: Path) -> tuple[Signal, ...]:
+    """A whole table; the last one is kept, because the clip that comes next is most often the next span of it."""
+    if not path.is_file():
+        return read_physiology(path)  # which says so
+    state = path.stat()
+    return _last_table(path, state.st_size, state.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _last_table(path: Path, size: int, mtime_ns: int) -> tuple[Signal, ...]:
+    return tuple(read_physiology(path))
 
 
 def _first(clip: Clip, *kinds: Modality) -> Stream | None:
