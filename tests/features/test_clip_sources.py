@@ -206,11 +206,16 @@ def test_words_alone_are_a_clip() -> None:
 def test_only_what_the_clip_names_is_read(film) -> None:
     heard = extract_clip(Clip("a", (Stream("speech", film),)), WATCHING)
     assert {modality for modality, _ in heard.tokens} == {"speech"}
-    seen = extract_clip(Clip("a", (Stream("face", film),)), WATCHING)
+    seen = extract_clip(Clip("a", (Stream("face", film),)), tools(faces=Watcher))
     assert {modality for modality, _ in seen.tokens} == {"face"}
     reasons = {row.modality: row.reason for row in seen.presence}
     assert reasons["speech"] == "the clip names no speech stream"
     assert reasons["text"] == "the clip names no text stream, and no speech stream to transcribe"
+
+
+def test_words_that_nobody_transcribes_are_absent_for_that_reason(film) -> None:
+    reasons = {row.modality: row.reason for row in extract_clip(Clip.from_files(film), WATCHING).presence}
+    assert reasons["text"] == "the clip brings no words, and none are to be transcribed"
 
 
 def test_pictures_and_sound_may_lie_in_two_files(film, tmp_path) -> None:
