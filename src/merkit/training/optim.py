@@ -49,10 +49,14 @@ class OptimConfig(Config):
 
 
 OPTIMISERS: dict[str, Callable[[list[dict[str, Any]], OptimConfig], torch.optim.Optimizer]] = {
-    "adam": lambda groups, c: torch.optim.Adam(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay),
-    "adamw": lambda groups, c: torch.optim.AdamW(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay),
+    "adam": lambda groups, c: torch.optim.Adam(
+        groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True
+    ),
+    "adamw": lambda groups, c: torch.optim.AdamW(
+        groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True
+    ),
     "sgd": lambda groups, c: torch.optim.SGD(
-        groups, lr=c.lr, momentum=c.momentum, nesterov=c.momentum > 0, weight_decay=c.weight_decay
+        groups, lr=c.lr, momentum=c.momentum, nesterov=c.momentum > 0, weight_decay=c.weight_decay, fused=True
     ),
     "ranger": lambda groups, c: Ranger(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay),
 }
