@@ -6,7 +6,7 @@ MulT's `mosi_data.pkl` and `mosei_senti_data.pkl` carry arrays padded with zeros
 
 import hashlib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -115,9 +115,10 @@ def _clips(
 ) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Fills `clips` and `rejected`; yields id and tokens by modality of every clip that is kept."""
     seen: set[str] = set()
+    names = _names(parts)
     for split, part in parts.items():
         for i in range(len(part.labels)):
-            item, video = _named(part.ids[i] if part.ids is not None else None, split, i)
+            item, video = names[split][i]
             label = float(part.labels[i])
             reason = None
             if item in seen:
@@ -146,13 +147,33 @@ def _clips(
             yield item, tokens
 
 
+def _names(parts: Mapping[str, _Part]) -> dict[str, list[tuple[str, str | None]]]:
+    """Id and video of every clip; ids that name the video alone are numbered within it, in the order of the file."""
+    names = {
+        split: [_named(part.ids[i] if part.ids is not None else None, split, i) for i in range(len(part.labels))]
+        for split, part in parts.items()
+    }
+    bare = Counter(item for named in names.values() for item, video in named if video is None)
+    if not any(count > 1 for count in bare.values()):
+        return names
+    met: Counter[str] = Counter()
+    for named in names.values():
+        for i, (item, video) in enumerate(named):
+            if video is None:
+                named[i] = (f"{item}_{met[item]}", item)
+                met[item] += 1
+    return names
+
+
 def _named(given: Any, split: str, i: int) -> tuple[str, str | None]:
-    """Id and video, from `video$_$clip`, `video[clip]`, or (video, start, end)."""
+    """Id and video, from `video$_$clip`, `video[clip]`, `video_clip`, or (video, start, end)."""
+    if isinstance(given, list) and len(given) == 1:
+        given = str(given[0])
     if isinstance(given, list) and given:
         video, *edges = (str(part) for part in given)
         return ("_".join([video, *edges]), video) if video not in ("", "0") else (f"{split}_{i:05}", None)
     if isinstance(given, str) and given:
-        found = re.fullmatch(r"(.+?)(?:\$_\$|\[)(\d+)\]?", given)
+        found = re.fullmatch(r"(.+?)(?:\$_\$|\[)(\d+)\]?", given) or re.fullmatch(r"(.+)_(\d+)", given)
         return given, found[1] if found else None
     return f"{split}_{i:05}", None
 

@@ -23,8 +23,16 @@ VOTES = tuple(TargetSpec(name, "soft_label", CREMA_D6.labels) for name in ("voic
 _LETTERS = ("A", "D", "F", "H", "N", "S")
 _NAME = re.compile(r"(\d{4})_([A-Z]{3})_(ANG|DIS|FEA|HAP|NEU|SAD)_(LO|MD|HI|XX?)")
 _FOLDERS = ("AudioWAV", "VideoFlash")
-_SILENT = "1076_MTI_SAD_XX"
-_LFS = b"version https://git-lfs"
+# clones from before 2022 (CREMA-D#6)
+_RENAMED = {"1040_ITH_SAD_X": "1040_ITH_SAD_XX"}
+_CARRIES = {"AudioWAV": "speech", "VideoFlash": "face, scene"}
+# (recording, folder) -> why that file cannot be used (CREMA-D#8)
+_KNOWN_BAD = {
+    ("1076_MTI_SAD_XX", "AudioWAV"): "no audio signal",
+    ("1076_MTI_SAD_XX", "VideoFlash"): "no face and no sound",
+    ("1064_TIE_SAD_XX", "VideoFlash"): "no duration",
+    ("1064_IEO_DIS_MD", "VideoFlash"): "runs for a minute, over several emotions",
+}
 
 
 def _read(root: Root, out: Path | None) -> Found:
@@ -36,15 +44,13 @@ def _read(root: Root, out: Path | None) -> Found:
         folder, _, file = name.removeprefix(base).rpartition("/")
         if folder not in _FOLDERS:
             continue
-        item = PurePosixPath(file).stem
+        item = _RENAMED.get(PurePosixPath(file).stem, PurePosixPath(file).stem)
         try:
             path = root.file(name)
             if not _NAME.fullmatch(item):
                 raise MediaError("the name is not like 1001_DFA_ANG_XX", field="file name")
-            if path.stat().st_size < 1024 and path.read_bytes().startswith(_LFS):
-                raise MediaError("is a Git LFS pointer, not the recording: run `git lfs pull`")
-            if item == _SILENT and folder == "AudioWAV":
-                rejected.append(Rejected(item, "known to be bad: no audio signal", what="speech"))
+            if why := _KNOWN_BAD.get((item, folder)):
+                rejected.append(Rejected(item, f"known to be bad: {why}", what=_CARRIES[folder]))
                 continue
         except MediaError as error:
             rejected.append(Rejected(name, error.reason, error.field))
@@ -57,7 +63,7 @@ def _read(root: Root, out: Path | None) -> Found:
         assert parts is not None
         video, voice = files[item].get("VideoFlash"), files[item].get("AudioWAV")
         streams = [] if video is None else [Stream("face", video), Stream("scene", video)]
-        voice = voice or (video if item != _SILENT else None)
+        voice = voice or video
         if voice is not None:
             streams.append(Stream("speech", voice))
         acted = class_target(EMOTION, CREMA_D6.labels[CREMA_D6.index(parts[3])])
@@ -142,7 +148,7 @@ names: actor_sentence_emotion_level""",
     split="none; split by speaker",
     people="91 actors of 20 to 74 years, recorded with consent; age, sex and ethnicity are published.",
     reader=_read,
-    known_bad=(KnownBad(_SILENT, "no audio signal", "speech"),),
+    known_bad=tuple(KnownBad(f"{folder}/{item}", why, _CARRIES[folder]) for (item, folder), why in _KNOWN_BAD.items()),
     notes=(
         "Raters often heard something else than the actor was asked for: emotion and votes are different questions.",
         "Sentences are the same for all emotions, so the words carry nothing and are not given as a modality.",

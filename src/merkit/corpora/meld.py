@@ -26,10 +26,11 @@ _COLUMNS = ("Utterance", "Emotion", "Sentiment", "Dialogue_ID", "Utterance_ID")
 _VIDEO = "face, scene, speech"
 # (split, dialogue, utterance) -> why its video cannot be used
 _KNOWN_BAD = {
-    ("train", 125, 3): "the video is corrupt",
-    ("valid", 110, 7): "the video is missing",
-    ("test", 38, 4): "the video runs for minutes, far beyond the utterance",
-    ("test", 220, 0): "the video runs for minutes, far beyond the utterance",
+    ("train", 125, 3): "the video is corrupt (MELD#39)",
+    ("train", 309, 0): "the video is cut wrongly (MELD#20)",
+    ("valid", 110, 7): "the video is missing (MELD#22)",
+    ("test", 38, 4): "the video runs for minutes, far beyond the utterance (MELD#20)",
+    ("test", 220, 0): "the video runs for minutes, far beyond the utterance (MELD#20)",
 }
 _PUBLISHED = {"train": "train", "valid": "dev", "test": "test"}
 
@@ -59,6 +60,8 @@ def _read(root: Root, out: Path | None) -> Found:
             if why is not None:
                 rejected.append(Rejected(clip.id, why, "video", row.line, _VIDEO))
             clips.append(Clip(clip.id, (*streams, *clip.streams), split, clip.groups, clip.targets, turn=clip.turn))
+        if videos is not None:
+            rejected += _unnamed(root, videos, split, seen)
     return Found(clips, (EMOTION, SENTIMENT), rejected)
 
 
@@ -112,6 +115,13 @@ def _video(root: Root, folder: str | None, split: str, clip: Clip) -> tuple[tupl
     except MediaError as error:
         return (), f"{error.reason}: {folder}/dia{dialogue}_utt{utterance}.mp4"
     return (Stream("face", path), Stream("scene", path), Stream("speech", path)), None
+
+
+def _unnamed(root: Root, folder: str, split: str, ids: set[str]) -> list[Rejected]:
+    """Videos that no row names; the published folders hold a few (MELD#22)."""
+    named = {f"{folder}/{item.removeprefix(f'{split}_')}.mp4" for item in ids}
+    inside = [name for name in root.walk(".mp4") if name.startswith(f"{folder}/")]
+    return [Rejected(name, "no usable row of the table names it", "video") for name in inside if name not in named]
 
 
 def _mended(words: str) -> str:

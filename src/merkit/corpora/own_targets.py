@@ -19,6 +19,10 @@ _NUMBERED = {
 }
 
 
+# in a column of labels: rated, and none applies; an empty cell says that nobody was asked
+_NONE = "none"
+
+
 class Answers:
     """Reads the targets of rows.
 
@@ -76,7 +80,9 @@ class Answers:
             words = _said(row, column)
             if spec.kind == "single_label" and len(words) > 1:
                 raise MediaError("has several labels; the column `labels` may", field=column)
-            if words:
+            if not words and row.text(column) and spec.kind == "multi_label":
+                found.append(labels_target(spec, []))
+            elif words:
                 labels = [self._label(word, spec, column) for word in words]
                 found.append(
                     class_target(spec, labels[0]) if spec.kind == "single_label" else labels_target(spec, labels)
@@ -121,4 +127,5 @@ class Answers:
 
 
 def _said(row: Row, column: str) -> list[str]:
-    return [word.strip() for word in row.text(column).split("|") if word.strip()]
+    """The labels of a cell; `none` is the answer that none applies, and no label."""
+    return [said for word in row.text(column).split("|") if (said := word.strip()) and said.lower() != _NONE]

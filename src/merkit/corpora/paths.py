@@ -8,6 +8,21 @@ from merkit.errors import MediaError
 
 __all__ = ["Root"]
 
+# suffix -> (place of the mark, marks of which one must be there); what has none is left to the decoder
+_MARKS: dict[str, tuple[int, tuple[bytes, ...]]] = {
+    ".wav": (0, (b"RIFF", b"RIFX", b"RF64")),
+    ".avi": (0, (b"RIFF",)),
+    ".flac": (0, (b"fLaC", b"ID3")),
+    ".flv": (0, (b"FLV",)),
+    ".mkv": (0, (b"\x1aE\xdf\xa3",)),
+    ".webm": (0, (b"\x1aE\xdf\xa3",)),
+    ".png": (0, (b"\x89PNG",)),
+    ".jpg": (0, (b"\xff\xd8",)),
+    ".jpeg": (0, (b"\xff\xd8",)),
+    ".mp4": (4, (b"ftyp", b"moov", b"mdat", b"free", b"skip", b"wide", b"styp")),
+}
+_LFS = b"version https://git-lfs"
+
 
 class Root:
     """A folder that media must lie in.
@@ -38,7 +53,8 @@ class Root:
         """The regular file `name` below the root.
 
         Raises:
-            MediaError: it is absolute, climbs out, is or lies behind a link that leads out, or is no file.
+            MediaError: it is absolute, climbs out, is or lies behind a link that leads out, is no file or empty, or
+                begins unlike every file of its suffix. Whether it can be decoded is for `check_headers`.
         """
         path = self.place(name)
         try:
@@ -51,6 +67,8 @@ class Root:
             raise MediaError("not a regular file", path=name)
         if about.st_size == 0:
             raise MediaError("the file is empty", path=name)
+        if (suffix := path.suffix.lower()) in _MARKS:
+            _check_mark(path, name, suffix)
         return path
 
     def place(self, name: str) -> Path:
@@ -103,3 +121,16 @@ class Root:
                 if not name.startswith(".") and name.lower().endswith(suffixes):
                     found.append(self.name(Path(folder) / name))
         return sorted(found)
+
+
+def _check_mark(path: Path, name: str, suffix: str) -> None:
+    try:
+        with path.open("rb") as file:
+            head = file.read(len(_LFS))
+    except OSError as error:
+        raise MediaError(f"cannot be read ({error.strerror})", path=name) from error
+    if head == _LFS:
+        raise MediaError("is a Git LFS pointer, not the recording: run `git lfs pull`", path=name)
+    place, marks = _MARKS[suffix]
+    if not head[place:].startswith(marks):
+        raise MediaError(f"its first bytes are not those of a {suffix} file", path=name)

@@ -159,7 +159,7 @@ def _jsonl(file: Path) -> Iterator[Row]:
             continue
         if isinstance(cells, dict) and not any(isinstance(value, dict) for value in cells.values()):
             # labels may be a JSON list
-            yield Row(line, {k: "|".join(map(str, v)) if isinstance(v, list) else v for k, v in cells.items()})
+            yield Row(line, {k: _cell(v) for k, v in cells.items()})
         else:
             yield Row(line, {}, "not a flat JSON object")
 
@@ -173,7 +173,12 @@ def _parquet(file: Path) -> Iterator[Row]:
     except (OSError, pa.ArrowException) as error:
         raise MediaError(f"not readable as Parquet ({error})", path=file) from error
     for number, cells in enumerate(table.to_pylist(), 1):
-        yield Row(number, {k: "|".join(map(str, v)) if isinstance(v, list) else v for k, v in cells.items()})
+        yield Row(number, {k: _cell(v) for k, v in cells.items()})
+
+
+def _cell(value: Any) -> Any:
+    """A list is several labels; an empty one says that none applies."""
+    return ("|".join(map(str, value)) or "none") if isinstance(value, list) else value
 
 
 def _decoded(file: Path) -> str:
