@@ -103,6 +103,19 @@ def test_every_known_bad_clip_of_meld_is_reported_and_keeps_its_words(tmp_path) 
         assert item in known
 
 
+def test_videos_that_no_row_names_are_reported(tmp_path) -> None:
+    meld(tmp_path)
+    for name in ("dev_splits_complete/dia66_utt9", "output_repeated_splits_test/final_videos_testdia101_utt0"):
+        film(tmp_path / f"{name}.mp4")
+    manifest = CORPORA["meld"].read(tmp_path)
+    unnamed = {rejected.item for rejected in manifest.rejected if "no usable row" in rejected.reason}
+    assert unnamed == {
+        "dev_splits_complete/dia66_utt9.mp4",
+        "output_repeated_splits_test/final_videos_testdia101_utt0.mp4",
+    }
+    assert len(manifest.clips) == 9
+
+
 def test_meld_without_videos_is_a_corpus_of_words(tmp_path) -> None:
     meld(tmp_path, films=False)
     manifest = CORPORA["meld"].read(tmp_path)

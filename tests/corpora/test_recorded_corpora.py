@@ -190,6 +190,23 @@ def test_crema_d_lists_what_is_bad(tmp_path) -> None:
     assert len(manifest.clips) == 3
 
 
+def test_crema_d_files_that_are_known_to_be_bad_or_misnamed(tmp_path) -> None:
+    crema_d(tmp_path, [votes(100001, (2, 0, 0, 0, 6, 2), "1040_ITH_SAD_XX")])
+    wave(tmp_path / "AudioWAV/1040_ITH_SAD_X.wav")
+    for item in ("1064_TIE_SAD_XX", "1064_IEO_DIS_MD", "1076_MTI_SAD_XX"):
+        film(tmp_path / f"VideoFlash/{item}.flv", b"FLV\x01")
+    wave(tmp_path / "AudioWAV/1064_IEO_DIS_MD.wav")
+    manifest = CORPORA["crema-d"].read(tmp_path)
+    clips = by_id(manifest)
+    assert clips["1040_ITH_SAD_XX"].targets[1].votes.tolist() == [2, 0, 0, 0, 6, 2]
+    assert modalities(clips["1064_IEO_DIS_MD"]) == ["speech"]
+    assert "1064_TIE_SAD_XX" not in clips
+    assert "1076_MTI_SAD_XX" not in clips
+    bad = {(r.item, r.what) for r in manifest.rejected if "known to be bad" in r.reason}
+    listed = {(known.item.partition("/")[2], known.what) for known in CORPORA["crema-d"].known_bad}
+    assert bad == listed
+
+
 def test_crema_d_votes_survive_the_disk(tmp_path) -> None:
     crema_d(tmp_path / "root", [votes(100001, (2, 0, 0, 0, 6, 2), "1001_DFA_ANG_XX")])
     write_manifest(CORPORA["crema-d"].read(tmp_path / "root"), tmp_path / "out")
