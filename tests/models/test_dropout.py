@@ -40,8 +40,9 @@ def test_a_seed_decides_and_evaluation_draws_nothing() -> None:
     assert torch.equal(torch.get_rng_state(), before)
 
 
-def test_double_precision_stays_double_and_empty_stays_empty() -> None:
-    assert Dropout(0.5)(torch.ones(3, dtype=torch.float64)).dtype == torch.float64
+def test_precision_stays_and_empty_stays_empty() -> None:
+    for dtype in (torch.float64, torch.bfloat16):
+        assert Dropout(0.5)(torch.ones(3, dtype=dtype)).dtype == dtype
     assert Dropout(0.5)(torch.ones(0, 4)).shape == (0, 4)
 
 

@@ -250,6 +250,26 @@ def test_entities_are_answered_as_clips_of_their_own(fusion: str, context) -> No
     torch.testing.assert_close(back["person"].flip(1), out.logits["person"], atol=1e-5, rtol=1e-4)
 
 
+@pytest.mark.parametrize("context", CONTEXTS, ids="+".join)
+@pytest.mark.parametrize("fusion", FUSIONS)
+def test_half_precision_takes_a_step_close_to_that_of_single_precision(fusion: str, context) -> None:
+    clips, losses = table(), []
+    batch = batch_of(clips, range(CLIPS), context=context[0])
+    for half in (False, True):
+        model = model_of(fusion, context).train()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            out = model(batch)
+        loss = sum(
+            build_loss(spec)(out[spec.name], batch.targets[spec.name], batch.valid[spec.name])
+            for spec in (EMOTION, SOCIAL)
+        )
+        loss.backward()
+        losses.append(loss.item())
+        assert loss.dtype == torch.float32
+        assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+    assert losses[1] == pytest.approx(losses[0], rel=0.03)
+
+
 def test_late_fusion_adds_what_each_present_modality_says() -> None:
     clips = table()
     model = model_of("concat", late=True)

@@ -45,7 +45,7 @@ class Dropout(nn.Module):
             return F.dropout(x, self.rate)
         draws = torch.empty(-(-x.numel() // 4), dtype=torch.int64).random_(-(2**63), None)
         kept = draws.view(torch.int16)[: x.numel()].view(x.shape) >= zeroed - _STEPS // 2
-        return x * (kept * (_STEPS / (_STEPS - zeroed)))
+        return x * kept.to(x.dtype).mul_(_STEPS / (_STEPS - zeroed))
 
     def extra_repr(self) -> str:
         """Shown by `print(model)`."""

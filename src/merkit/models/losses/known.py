@@ -34,7 +34,7 @@ def known_rows(logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor | No
         >>> known_rows(logit, target, valid, None)[1:]
         (tensor([1, 0]), tensor([1., 0.]))
     """
-    labels = logit.shape[-1]
+    labels, logit = logit.shape[-1], _single(logit)
     if valid.ndim == logit.ndim:
         valid = valid.all(-1)
     rows = torch.ones_like(logit[..., 0]) if weight is None else _over_rows(weight.to(logit.dtype), valid)
@@ -63,7 +63,7 @@ def known_entries(logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor |
         >>> known_entries(torch.zeros(1, 2), torch.tensor([[1.0, 9.0]]), torch.tensor([[True, False]]), None)[1:]
         (tensor([[1., 0.]]), tensor([[1., 0.]]))
     """
-    labels = logit.shape[-1]
+    labels, logit = logit.shape[-1], _single(logit)
     weight = torch.ones_like(logit) if weight is None else _over_rows(weight.to(logit.dtype), valid)
     unknown = ~valid.reshape(-1, labels)
     return (
@@ -76,3 +76,8 @@ def known_entries(logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor |
 def _over_rows(weight: Tensor, like: Tensor) -> Tensor:
     """`(B,)` in the shape of `like (B, …)`."""
     return weight.view(-1, *[1] * (like.ndim - 1)).expand(like.shape)
+
+
+def _single(logit: Tensor) -> Tensor:
+    """Half precision is good enough for a network and not for a logarithm of what it says."""
+    return logit.float() if logit.dtype in (torch.bfloat16, torch.float16) else logit
