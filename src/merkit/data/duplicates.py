@@ -16,6 +16,8 @@ _PLACEHOLDER_CLIPS, _PLACEHOLDER_SHARE = 20, 0.05
 _LEAST_DISTINCT = 4
 _LEAST_WIDTH = 8
 _FILTER_WIDTH = 16
+_CHANCE_PAIRS = 0.01
+_RATIO_CLIPS = 2000
 _BLOCK = 1 << 22  # numbers worked on at once
 
 
@@ -86,10 +88,12 @@ class Directions:
     Args:
         unit: `(m, D)` float32, mean tokens standardised over the corpus, of length 1.
         place: `(n,)` int64 row of a clip in `unit`; -1 = not comparable.
+        least: cosine from which on two clips are nearly the same: closer than clips of this modality come by chance.
     """
 
     unit: np.ndarray
     place: np.ndarray
+    least: float
 
     def cosine(self, pairs: np.ndarray) -> np.ndarray:
         """Of each pair `(P, 2)` of clips, `(P,)`; NaN where one is not comparable."""
@@ -103,10 +107,16 @@ class Directions:
         return found
 
 
-def directions_of(column: TokenColumn, key: np.ndarray) -> Directions:
+def directions_of(column: TokenColumn, key: np.ndarray, least: float = 0.999) -> Directions:
     """Standardised mean tokens of the clips that have a key from `feature_keys`.
 
-    Features of fewer than eight dimensions are not comparable: there, clips agree by chance.
+    Features of fewer than eight dimensions are not comparable: there, clips agree by chance. Wider ones may be worth few
+    dimensions as well (a network's last layers gather a class in one corner); then clips must be closer to count.
+
+    Args:
+        column: the modality.
+        key: `(n,)` from `feature_keys`.
+        least: cosine of near copies where chance brings no two clips so close.
 
     Example:
         >>> x = np.random.default_rng(0).normal(size=(5, 9))
@@ -118,7 +128,7 @@ def directions_of(column: TokenColumn, key: np.ndarray) -> Directions:
     place = np.full(len(key), -1, np.int64)
     wanted = key[clips] >= 0
     if not wanted.any():
-        return Directions(np.zeros((0, column.width), np.float32), place)
+        return Directions(np.zeros((0, column.width), np.float32), place, least)
     mean = np.add.reduceat(column.x, token[:-1], axis=0) / np.diff(token)[:, None].astype(np.float32)
     mean = mean[wanted]
     scale = mean.std(0, dtype=np.float64)
@@ -127,11 +137,12 @@ def directions_of(column: TokenColumn, key: np.ndarray) -> Directions:
     length = np.linalg.norm(unit, axis=1)
     there = (length > 1e-3) & (unit.shape[1] >= _LEAST_WIDTH)
     place[clips[wanted][there]] = np.arange(there.sum())
-    return Directions(unit[there] / length[there, None], place)
+    unit = unit[there] / length[there, None]
+    return Directions(unit, place, max(least, _beyond_chance(unit)))
 
 
-def near_pairs(directions: Directions, key: np.ndarray, side: np.ndarray, least: float = 0.999) -> np.ndarray:
-    """Pairs of clips of two splits with a cosine of at least `least` whose tokens are not exactly the same.
+def near_pairs(directions: Directions, key: np.ndarray, side: np.ndarray) -> np.ndarray:
+    """Pairs of clips of two splits with a cosine of at least `directions.least` whose tokens are not exactly the same.
 
     Unit vectors that are near stay near in any projection, so a tree over the sixteen strongest directions finds every
     candidate, and each is then compared in full. Clips near to more than 20 others and one in twenty are left out, as in
@@ -141,7 +152,6 @@ def near_pairs(directions: Directions, key: np.ndarray, side: np.ndarray, least:
         directions: of one modality.
         key: `(n,)` from `feature_keys`.
         side: `(n,)` as for `crossing`.
-        least: cosine.
 
     Returns:
         `(P, 2)` int64, the clip of the earlier split first.
@@ -165,7 +175,7 @@ def near_pairs(directions: Directions, key: np.ndarray, side: np.ndarray, least:
     width = min(_FILTER_WIDTH, *unit.shape)
     basis = np.linalg.qr(unit.T @ (unit @ rng.normal(size=(unit.shape[1], width)).astype(np.float32)))[0]
     points = (unit @ basis).astype(np.float64)
-    radius = np.sqrt(2 * (1 - least)) + 1e-4
+    radius = np.sqrt(2 * (1 - directions.least)) + 1e-4
     most = max(_PLACEHOLDER_CLIPS, int(_PLACEHOLDER_SHARE * len(rows)))
     found = [none]
     sides = np.unique(side[rows])
@@ -182,9 +192,29 @@ def near_pairs(directions: Directions, key: np.ndarray, side: np.ndarray, least:
             found.append(np.stack([rows[mine[near["i"]]], rows[theirs[near["j"]]]], 1))
     pairs = np.concatenate(found)
     pairs = pairs[key[pairs[:, 0]] != key[pairs[:, 1]]]
-    pairs = pairs[directions.cosine(pairs) >= least]
+    pairs = pairs[directions.cosine(pairs) >= directions.least]
     near_to = np.bincount(pairs.ravel(), minlength=len(key))
     return pairs[(near_to[pairs] <= most).all(1)]
+
+
+def _beyond_chance(unit: np.ndarray) -> float:
+    """Cosine above which chance would bring a hundredth of a pair, all pairs of clips together.
+
+    Of points that fill `d` dimensions evenly, about `r ** d` of all pairs are within `r` of their length. `d` is the
+    participation ratio of the covariance, the number of directions that share its variance evenly.
+    """
+    clips = len(unit)
+    if clips < 2:
+        return 0.0
+    some = unit[:: max(1, clips // _RATIO_CLIPS)].astype(np.float64)
+    some = some - some.mean(0)
+    spread = np.square(some).sum()
+    if spread <= 0:
+        return 1.0
+    gram = some @ some.T if len(some) < some.shape[1] else some.T @ some
+    worth = spread**2 / np.square(gram).sum()
+    radius = (_CHANCE_PAIRS / (clips * (clips - 1) / 2)) ** (1 / worth)
+    return 1 - min(radius, 1.0) ** 2 / 2
 
 
 def _bounds(column: TokenColumn) -> tuple[np.ndarray, np.ndarray]:

@@ -163,14 +163,15 @@ def _features(table: ClipTable, side: np.ndarray) -> list[Finding]:
         if len(pairs):
             why = f"features of {name} are identical, those of other modalities differ: a copy, or a source that says little."
             found.append(finding_of_pairs("duplicate_features", "warning", table, pairs, why))
-    directions = {name: directions_of(table.streams[name], keys[name]) for name in seen}
-    near = {name: near_pairs(directions[name], keys[name], side, _NEAR) for name in seen if name != "physiology"}
+    directions = {name: directions_of(table.streams[name], keys[name], _NEAR) for name in seen}
+    near = {name: near_pairs(directions[name], keys[name], side) for name in seen if name != "physiology"}
     sure = {name: pairs[~_contradicted(table, pairs, directions)] for name, pairs in near.items()}
     alike = np.concatenate([none, *sure.values()])
     if len(alike):
         alike = np.unique(alike, axis=0)
         why = (
-            f"features are nearly identical (cosine at least {_NEAR} of standardised means) in all that is seen and heard: "
+            f"features are nearly identical (cosine of standardised means at least {_NEAR}, and more than chance brings "
+            "about) in all that is seen and heard: "
             "one recording, cut or encoded twice. Remove one of each pair."
         )
         found.append(finding_of_pairs("near_duplicate_features", "error", table, alike, why))
@@ -197,7 +198,7 @@ def _contradicted(table: ClipTable, pairs: np.ndarray, directions: dict) -> np.n
     """`(P,)` bool: another modality, or the words, say that these are two recordings."""
     against = np.zeros(len(pairs), bool)
     for direction in directions.values():
-        against |= direction.cosine(pairs) < _NEAR  # NaN, not comparable, is not against
+        against |= direction.cosine(pairs) < direction.least  # NaN, not comparable, is not against
     if table.texts is not None:
         for row, (a, b) in enumerate(pairs.tolist()):
             one, other = (set(normalise_text(str(table.texts[i])).split()) for i in (a, b))
