@@ -214,4 +214,9 @@ def definitions(specs: Iterable[TargetSpec]) -> dict[str, str]:
         >>> definitions([TargetSpec("emotion", "single_label", ("joy", "anger"))])["uar"]
         'mean recall over the classes that occur (UA, UAR)'
     """
-    return {name: measure.definition for spec in specs for name, measure in measures_of(spec).items()}
+    found: dict[str, str] = {}
+    for spec in specs:
+        for name, measure in measures_of(spec).items():
+            if measure.definition not in found.get(name, ""):  # one name, two kinds of target: say both
+                found[name] = (f"{found[name]}; for {spec.name}: " if name in found else "") + measure.definition
+    return found

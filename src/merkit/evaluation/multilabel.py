@@ -8,7 +8,7 @@ __all__ = ["fit_thresholds", "label_f1", "multilabel_macro_f1", "multilabel_micr
 def label_f1(
     prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, threshold: float | np.ndarray = 0.5
 ) -> np.ndarray:
-    """F1 of each label, `(K,)`; 0 where a label is neither there nor predicted.
+    """F1 of each label, `(K,)`; 0 where a label is neither there nor predicted, NaN where nothing is known of it.
 
     Args:
         prob: `(n, K)`.
@@ -23,25 +23,27 @@ def label_f1(
     known = np.ones(prob.shape, bool) if valid is None else valid
     guess, truth = (prob >= threshold) & known, (target > 0.5) & known
     hits, size = (guess & truth).sum(0), guess.sum(0) + truth.sum(0)
-    return np.divide(2.0 * hits, size, out=np.zeros(len(hits)), where=size > 0)
+    return np.divide(2.0 * hits, size, out=np.where(known.any(0), 0.0, np.nan), where=size > 0)
 
 
 def multilabel_macro_f1(
     prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, threshold: float | np.ndarray = 0.5
 ) -> float:
-    """Mean of `label_f1` over all labels.
+    """Mean of `label_f1` over the labels of which something is known; NaN where nothing is.
 
     Example:
         >>> multilabel_macro_f1(np.array([[0.9, 0.2]]), np.array([[1, 1]]))
         0.5
     """
-    return float(label_f1(prob, target, valid, threshold).mean())
+    each = label_f1(prob, target, valid, threshold)
+    there = each[~np.isnan(each)]
+    return float(there.mean()) if len(there) else float("nan")
 
 
 def multilabel_micro_f1(
     prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None, threshold: float | np.ndarray = 0.5
 ) -> float:
-    """F1 over all clips and labels as one pile.
+    """F1 over all clips and labels as one pile; 0 where nothing is there or predicted, NaN where nothing is known.
 
     Example:
         >>> round(multilabel_micro_f1(np.array([[0.9, 0.2]]), np.array([[1, 1]])), 4)
@@ -50,6 +52,8 @@ def multilabel_micro_f1(
     known = np.ones(prob.shape, bool) if valid is None else valid
     guess, truth = (prob >= threshold) & known, (target > 0.5) & known
     size = guess.sum() + truth.sum()
+    if not known.any():
+        return float("nan")
     return float(2 * (guess & truth).sum() / size) if size else 0.0
 
 

@@ -52,14 +52,17 @@ def pearson(value: np.ndarray, target: np.ndarray) -> float:
 def ccc(value: np.ndarray, target: np.ndarray) -> float:
     """Lin's concordance (1989): correlation that also counts shifts and scale; population variances.
 
+    0 where one side is constant, NaN where both are the same number throughout.
+
     Example:
         >>> ccc(np.array([1.0, 2.0]), np.array([1.0, 2.0]))
         1.0
     """
-    spread = value.var() + target.var() + (value.mean() - target.mean()) ** 2
-    return (
-        float(2 * ((value - value.mean()) * (target - target.mean())).mean() / spread) if spread > 0 else float("nan")
-    )
+    gap = value.mean() - target.mean()
+    if np.ptp(value) == 0 or np.ptp(target) == 0:  # no agreement to measure; and none at all where both are one number
+        return 0.0 if np.ptp(value) or np.ptp(target) or value.flat[0] != target.flat[0] else float("nan")
+    together = ((value - value.mean()) * (target - target.mean())).mean()
+    return float(2 * together / (value.var() + target.var() + gap**2))
 
 
 def acc7(value: np.ndarray, target: np.ndarray) -> float:
