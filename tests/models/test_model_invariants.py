@@ -26,6 +26,13 @@ every = pytest.mark.parametrize(
 )
 
 
+most = pytest.mark.parametrize(
+    ("fusion", "context", "modalities"),
+    [*((f, c, tuple(WIDTHS)) for f in FUSIONS for c in CONTEXTS), *((f, CONTEXTS[0], ("text",)) for f in FUSIONS)],
+    ids=lambda part: "+".join(part) if isinstance(part, tuple) else part,
+)
+
+
 @every
 def test_a_clip_is_answered_the_same_alone_in_any_batch_and_in_any_order(fusion: str, context, modalities) -> None:
     model, clips = model_of(fusion, context, modalities), table()
@@ -89,11 +96,7 @@ def test_saved_and_loaded_it_is_identical(fusion: str, context, modalities, tmp_
         assert torch.equal(other(batch)[name], logit)
 
 
-@pytest.mark.parametrize(
-    ("fusion", "context", "modalities"),
-    [*((f, c, tuple(WIDTHS)) for f in FUSIONS for c in CONTEXTS), *((f, CONTEXTS[0], ("text",)) for f in FUSIONS)],
-    ids=lambda part: "+".join(part) if isinstance(part, tuple) else part,
-)
+@most
 def test_it_overfits_eight_clips(fusion: str, context, modalities) -> None:
     clips = table(complete=True)
     model = model_of(fusion, context, modalities, (EMOTION,), auxiliary=False, late=False).train()
@@ -110,7 +113,7 @@ def test_it_overfits_eight_clips(fusion: str, context, modalities) -> None:
     assert torch.equal(model.eval()(batch)["emotion"].argmax(-1), batch.targets["emotion"])
 
 
-@every
+@most
 def test_the_same_seed_makes_the_same_step(fusion: str, context, modalities) -> None:
     clips, results = table(), []
     for _ in range(2):
