@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
@@ -11,9 +13,9 @@ import soundfile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from merkit.corpora import read_manifest, read_user_manifest, write_manifest
+from merkit.corpora import own, read_manifest, read_user_manifest, write_manifest
 from merkit.errors import ConfigError, MediaError
-from merkit.labels import EKMAN7
+from merkit.labels import EKMAN7, LABEL_SPACES
 
 
 @pytest.fixture
@@ -53,6 +55,7 @@ ROWS = [
     {"id": "film", "path": "d.mp4", "text_path": "d.srt", "physio_path": "e.csv", "split": "dev", "label": "joy"},
     {"text": "“Said”, in a table", "split": "test", "dialogue": "talk", "turn": 1, "id": "t1", "value:valence": -1},
     {"text": "and before it", "split": "test", "dialogue": "talk", "turn": 0, "id": "t0"},
+    {"text": "Words without a name"},
 ]
 
 
@@ -61,8 +64,8 @@ def test_the_same_clips_from_every_kind_of_table(media, kind) -> None:
     manifest = read_user_manifest(write(media, ROWS, kind))
     assert not manifest.rejected
     clips = {clip.id: clip for clip in manifest.clips}
-    assert list(clips) == ["a", "deep/c@0.5-2", "film", "t1", "t0"]
-    assert [clip.split for clip in manifest.clips] == ["train", "train", "valid", "test", "test"]
+    assert list(clips) == ["a", "deep/c@0.5-2", "film", "t1", "t0", "line-7" if kind == "csv" else "line-6"]
+    assert [clip.split for clip in manifest.clips] == ["train", "train", "valid", "test", "test", None]
     assert clips["deep/c@0.5-2"].span == (0.5, 2.0)
     assert sorted(stream.modality for stream in clips["film"].streams) == [
         "face",
@@ -234,3 +237,15 @@ def test_no_cell_ends_the_reading(tmp_path_factory, cells, kind) -> None:
     manifest = read_user_manifest(write(folder, [{"id": "good one", "text": "Hello", "label": "joy"}, row], kind))
     assert [clip.id for clip in manifest.clips] == ["good one"]
     assert len(manifest.rejected) == 1
+
+
+def test_the_documented_columns_are_the_columns() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "own-data.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1] for line in page.splitlines() if line.startswith("| `")]
+    documented = {name for row in rows for name in re.findall(r"`([^`]+)`", row)}
+    plain = {name for name in documented if ":" not in name} - {"label", "labels"}
+    assert plain == set(own._PLAIN)
+    assert {name.partition(":")[0] for name in documented if ":" in name} == set(own._PREFIXES)
+    spaces = re.search(r"`--labels (\S+)` \(or ([^)]+)\)", page)
+    assert spaces is not None
+    assert {spaces[1], *re.findall(r"`([^`]+)`", spaces[2])} <= set(LABEL_SPACES)

@@ -128,11 +128,11 @@ def _draft(row: Row, root: Root) -> _Draft:
     if not streams:
         raise MediaError("names nothing to read: path, text, text_path and physio_path are all empty", field="path")
     span = _span(row)
-    clip_id = row.text("id") or (named or "")
+    clip_id = row.text("id") or named or f"line-{row.line}"
     if not row.text("id") and span is not None:
         clip_id = f"{clip_id}@{span[0]:g}-{span[1]:g}"
-    if not clip_id or len(clip_id) > 400 or not clip_id.isprintable():
-        raise MediaError("is needed where no file gives the clip a name, in up to 400 printable letters", field="id")
+    if len(clip_id) > 400 or not clip_id.isprintable():
+        raise MediaError("must be up to 400 printable letters", field="id")
     split = row.text("split").lower()
     if split and split not in _SPLITS:
         raise MediaError(f"{split!r} is none of train, valid, test", field="split")
