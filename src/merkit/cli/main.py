@@ -7,10 +7,12 @@ import typer
 
 from merkit import __version__
 from merkit.cli.analyze import analyze
+from merkit.cli.corpora import corpora
 from merkit.cli.demo import demo
 from merkit.cli.doctor import doctor
 from merkit.cli.evaluate import compare, evaluate
 from merkit.cli.extract import extract
+from merkit.cli.prepare import prepare
 from merkit.cli.train import study, train, tune
 from merkit.cli.weights import weights
 from merkit.errors import MerkitError
@@ -30,6 +32,8 @@ app = typer.Typer(
 app.command()(analyze)
 app.command()(demo)
 app.command()(doctor)
+app.command()(corpora)
+app.command()(prepare)
 app.command()(extract)
 app.command()(train)
 app.command()(evaluate)

@@ -36,7 +36,8 @@ class Objective(nn.Module):
     ) -> None:
         super().__init__()
         self.specs = list(specs)
-        self.losses = nn.ModuleDict(dict(losses))
+        # by place, not by name: a target may be called anything, `values` or `a.b`, and a ModuleDict may not
+        self.losses = nn.ModuleList([losses[spec.name] for spec in specs])
         self.weights = dict(weights or {})
         self.auxiliary = auxiliary
         self.embedding = embedding[0] if embedding else None
@@ -61,7 +62,7 @@ class Objective(nn.Module):
     def _of(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
         parts = [
             self.weights.get(spec.name, 1.0)
-            * self.losses[spec.name](logits[spec.name], batch.targets[spec.name], batch.valid[spec.name], batch.weight)
-            for spec in self.specs
+            * loss(logits[spec.name], batch.targets[spec.name], batch.valid[spec.name], batch.weight)
+            for spec, loss in zip(self.specs, self.losses, strict=True)
         ]
         return torch.stack(parts).sum()
