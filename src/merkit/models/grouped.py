@@ -22,8 +22,8 @@ class GroupedLinear(nn.Module):
         >>> layer = GroupedLinear(3, 4, 5)
         >>> x = torch.randn(3, 2, 4)
         >>> one = F.linear(x[1], layer.weight[1].T, layer.bias[1, 0])
-        >>> torch.allclose(layer(x)[1], one), torch.allclose(layer(x[1:2], which=[1])[0], one)
-        (True, True)
+        >>> [torch.allclose(y, one, atol=1e-5) for y in (layer(x)[1], layer(x[1:2], which=[1])[0])]
+        [True, True]
     """
 
     def __init__(self, groups: int, inside: int, outside: int) -> None:
@@ -46,7 +46,7 @@ class GroupedNorm(nn.Module):
         width: `D`.
 
     Example:
-        >>> GroupedNorm(2, 4)(torch.randn(2, 3, 1, 4)).mean(-1).abs().max().item() < 1e-6
+        >>> GroupedNorm(2, 4)(torch.randn(2, 3, 1, 4)).mean(-1).abs().max().item() < 1e-5
         True
     """
 
