@@ -254,6 +254,36 @@ def test_features_fitted_on_labels_of_valid() -> None:
     assert found(replace(table, provenance=about).where("train")) == []
 
 
+def test_a_list_of_labels_made_outside_train() -> None:
+    table = clean()
+    for splits, judged in (
+        (("train",), ()),
+        (("train", "valid"), ("valid",)),
+        (("train", "valid", "test"), ("valid", "test")),
+    ):
+        about = {"labels.emotion": Provenance("25 most frequent labels", (), splits)}
+        findings = check_leakage(replace(table, provenance=about)).findings
+        assert [(f.kind, f.severity, f.splits) for f in findings] == [("label_vocabulary", "error", judged)] * bool(
+            judged
+        )
+    # a label that no training clip has is worth a note; what test holds is not looked at
+    held = table.targets["emotion"]
+    for kind in ("single_label", "multi_label"):
+        value = held.value.copy()
+        value[(value == 2) & (table.split == "train")] = 0
+        spec, valid = replace(held.spec, kind=kind), held.valid
+        if kind == "multi_label":
+            value, valid = np.eye(3, dtype=np.float32)[value], np.repeat(valid[:, None], 3, 1)
+        column = TargetColumn(spec, value, valid)
+        (finding,) = check_leakage(replace(table, targets={"emotion": column})).findings
+        assert (finding.kind, finding.severity, finding.splits) == ("label_vocabulary", "warning", ("valid",))
+        assert "fear of emotion has clips in valid and none in train" in finding.explanation
+        assert finding.count == ((held.value == 2) & (table.split == "valid")).sum()
+        known = np.ones_like(valid)
+        known[table.split == "valid"] = False
+        assert found(replace(table, targets={"emotion": replace(column, valid=known)})) == []
+
+
 def test_statistics_fitted_outside_train() -> None:
     table = replace(clean(), provenance={"text": Provenance("vocabulary of all", (), ("train", "valid", "test"))})
     (finding,) = check_leakage(table).findings

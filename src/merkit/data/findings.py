@@ -20,6 +20,7 @@ KINDS = (
     "near_duplicate_features",
     "duplicate_text",
     "near_duplicate_text",
+    "label_vocabulary",
     "fitted_on_labels",
     "statistics",
 )

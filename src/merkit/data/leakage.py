@@ -14,6 +14,7 @@ from merkit.data.duplicates import crossing, directions_of, feature_keys, near_p
 from merkit.data.findings import KINDS, Finding, LeakageReport, finding_of_pairs, side_of
 from merkit.data.repeated_texts import informative_texts, near_texts, normalise_text
 from merkit.data.table import ClipTable, TokenColumn
+from merkit.data.vocabulary import vocabulary_findings
 from merkit.errors import ConfigError
 
 __all__ = ["KINDS", "Finding", "LeakageReport", "check_leakage", "check_standardiser"]
@@ -31,7 +32,7 @@ def check_leakage(
     context: np.ndarray | None = None,
     allow: Sequence[str] = (),
 ) -> LeakageReport:
-    """Looks for everything in `KINDS`. Answers are not looked at; `test` may be without them.
+    """Looks for everything in `KINDS`. Answers of `test` are not looked at; it may be without them.
 
     Args:
         table: all splits together.
@@ -58,6 +59,7 @@ def check_leakage(
         *_media(table, side),
         *_features(table, side),
         *_texts(table, side),
+        *vocabulary_findings(table),
         *_provenance(table),
     ]
     return LeakageReport(tuple(findings), table.name).allowing(allow)
