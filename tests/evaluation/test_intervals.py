@@ -153,11 +153,11 @@ def test_models_that_do_not_differ_are_seldom_told_apart() -> None:
     assert (itself.p_value, itself.difference.low, itself.difference.high) == (1.0, 0.0, 0.0)
 
 
-def test_five_hundred_resamples_of_eight_measures_and_two_thousand_clips_take_under_three_seconds() -> None:
+def test_five_hundred_resamples_of_all_measures_and_two_thousand_clips_take_under_three_seconds() -> None:
     rng = np.random.default_rng(7)
     prob, target = softmax(rng.normal(size=(2000, 7)), -1), rng.integers(7, size=2000)
     speakers = np.char.mod("s%d", np.arange(2000) // 20)
     started = time.process_time()
     found = interval_of(SPEC, prob, target, np.ones(2000, bool), groups=speakers, draws=500)
     assert time.process_time() - started < 3.0
-    assert len(found) == 8
+    assert set(found) == set(MEASURES["single_label"])

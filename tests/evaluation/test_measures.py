@@ -46,6 +46,7 @@ def test_single_labels_equal_scikit_learn(seed: int, ties: bool) -> None:
         "accuracy": reference.accuracy_score(t, said),
         "uar": reference.recall_score(t, said, labels=there, average="macro"),
         "macro_f1": reference.f1_score(t, said, average="macro"),
+        "micro_f1": reference.f1_score(t, said, labels=range(k), average="micro"),
         "weighted_f1": reference.f1_score(t, said, average="weighted"),
         "auroc": np.mean(one_against_rest),
         "nll": reference.log_loss(t, p, labels=range(k)),

@@ -18,6 +18,14 @@ from merkit.evaluation.metrics import (
 )
 from merkit.evaluation.multilabel import fit_thresholds, label_f1, multilabel_macro_f1, multilabel_micro_f1
 from merkit.evaluation.paired import PairedComparison, paired_bootstrap
+from merkit.evaluation.per_class import (
+    ClassScores,
+    class_scores,
+    label_scores,
+    micro_f1,
+    unweighted_accuracy,
+    weighted_accuracy,
+)
 from merkit.evaluation.ranking import auroc, average_precision, mean_average_precision
 from merkit.evaluation.regression import (
     acc2_negative_nonnegative,
@@ -36,6 +44,7 @@ from merkit.evaluation.tables import ResultRow, ResultTable
 
 __all__ = [
     "MEASURES",
+    "ClassScores",
     "Interval",
     "Measure",
     "PairedComparison",
@@ -52,6 +61,7 @@ __all__ = [
     "bootstrap_interval",
     "brier",
     "ccc",
+    "class_scores",
     "confusion",
     "definitions",
     "describe_seeds",
@@ -63,11 +73,13 @@ __all__ = [
     "interval_of",
     "kl_divergence",
     "label_f1",
+    "label_scores",
     "macro_f1",
     "mae",
     "mean_average_precision",
     "measure_all",
     "measures_of",
+    "micro_f1",
     "multilabel_macro_f1",
     "multilabel_micro_f1",
     "nll",
@@ -82,6 +94,8 @@ __all__ = [
     "seed_interval",
     "soft_cross_entropy",
     "tie_aware_accuracy",
+    "unweighted_accuracy",
     "unweighted_average_recall",
+    "weighted_accuracy",
     "weighted_f1",
 ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merkit.evaluation import metrics, multilabel, ranking, regression, softlabels
+from merkit.evaluation import metrics, multilabel, per_class, ranking, regression, softlabels
 from merkit.evaluation.bootstrap import Interval, percentiles, resamples
 from merkit.schema import TargetSpec
 
@@ -64,6 +64,12 @@ _CLASSES = (
     ("uar", _rows(metrics.unweighted_average_recall), True, "mean recall over the classes that occur (UA, UAR)"),
     ("macro_f1", _rows(metrics.macro_f1), True, "mean F1 over the classes that occur or are predicted"),
     ("weighted_f1", _rows(metrics.weighted_f1), True, "F1 averaged with the classes' shares as weights"),
+    (
+        "micro_f1",
+        _rows(per_class.micro_f1),
+        True,
+        "F1 over all clips as one pile; with one class per clip, the accuracy",
+    ),
     ("auroc", _rows(ranking.auroc), True, "area under the ROC curve, mean of one class against the rest"),
     ("nll", _rows(metrics.nll), False, "mean negative log-likelihood, nats"),
     ("brier", _rows(metrics.brier), False, "squared distance to the one-hot truth, summed over classes, in [0, 2]"),
