@@ -101,7 +101,10 @@ def _groups(table: ClipTable, side: np.ndarray, declared: str | None) -> list[Fi
             f"{many} of kind {kind} are in more than one split (clips of one {kind} are more alike than clips of two): "
         )
         if kind == declared:
-            why += f"divide by it with data.split.kind=group data.split.by={kind}, with data.split.keep_test=false if need be."
+            why += (
+                f"divide by it with data.split.kind=group data.split.by={kind}, with data.split.keep_test=false if need be; "
+                "or, where the corpus shares them on purpose, declare what it does keep apart, e.g. data.split.by=dialogue."
+            )
             found.append(finding_of_pairs("group", "error", table, pairs, why))
         else:
             why += f"figures hold for a {kind} that training has met, not for a new one."
