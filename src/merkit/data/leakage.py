@@ -6,22 +6,19 @@ in docs/evaluation.md.
 """
 
 from collections.abc import Sequence
-from itertools import combinations
 
 import numpy as np
 
 from merkit.data.duplicates import crossing, directions_of, feature_keys, near_pairs
 from merkit.data.findings import KINDS, Finding, LeakageReport, finding_of_pairs, side_of
-from merkit.data.repeated_texts import informative_texts, near_texts, normalise_text
+from merkit.data.repeated_texts import normalise_text, text_findings
+from merkit.data.standardiser import check_standardiser
 from merkit.data.table import ClipTable, TokenColumn
 from merkit.data.vocabulary import vocabulary_findings
 from merkit.errors import ConfigError
 
 __all__ = ["KINDS", "Finding", "LeakageReport", "check_leakage", "check_standardiser"]
 
-# texts this particular are no quotation that two people know; below, near copies are only a warning
-_SURE_BITS = 100.0
-_SCRIPTED = 4  # clips a sentence: actors who all speak the same lines
 _NEAR = 0.999
 
 
@@ -58,7 +55,7 @@ def check_leakage(
         *_context(table, side, context),
         *_media(table, side),
         *_features(table, side),
-        *_texts(table, side),
+        *text_findings(table, side),
         *vocabulary_findings(table),
         *_provenance(table),
     ]
@@ -211,43 +208,6 @@ def _contradicted(table: ClipTable, pairs: np.ndarray, directions: dict) -> np.n
     return against
 
 
-def _texts(table: ClipTable, side: np.ndarray) -> list[Finding]:
-    if table.texts is None:
-        return []
-    said, index = np.unique([normalise_text(str(text)) for text in table.texts], return_inverse=True)
-    words = [said[i] for i in index]
-    telling = informative_texts(words)
-    key = np.where(telling, index, -1)
-    found = []
-    pairs = crossing(key, side)
-    scripted = telling.sum() >= _SCRIPTED * max(len(np.unique(key[telling])), 1)
-    if len(pairs):
-        if scripted:
-            why = (
-                "all speak the same few sentences: words carry no emotion here, and a model must not be asked for them."
-            )
-        else:
-            why = "long utterances are the same word by word: scenes shown twice, quotations or copies. Remove one of each pair."
-        found.append(finding_of_pairs("duplicate_text", "warning" if scripted else "error", table, pairs, why))
-    places = np.unique(key[telling])
-    sure = np.isin(places, key[informative_texts(words, least_bits=_SURE_BITS)])
-    # one clip of each text and split stands for all of them
-    rows = np.flatnonzero(telling & (side >= 0))
-    rows = rows[np.unique(np.stack([key[rows], side[rows]]), axis=1, return_index=True)[1]] if len(rows) else rows
-    near: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
-    for a, b in near_texts([str(said[place]) for place in places]).tolist():
-        both = rows[np.isin(key[rows], places[[a, b]])]
-        for one, other in combinations(both[np.argsort(side[both], kind="stable")].tolist(), 2):
-            if side[one] != side[other] and key[one] != key[other]:
-                near[bool(sure[a] and sure[b]) and not scripted].append((one, other))
-    for certain, close in near.items():
-        if close:
-            why = "long utterances are nearly the same: edited copies, other transcripts of one scene, or quotations."
-            severity = "error" if certain else "warning"
-            found.append(finding_of_pairs("near_duplicate_text", severity, table, np.array(close), why))
-    return found
-
-
 def _provenance(table: ClipTable) -> list[Finding]:
     found = []
     for name, about in table.provenance.items():
@@ -272,63 +232,3 @@ def _provenance(table: ClipTable) -> list[Finding]:
             count = sum(clips[split] for split in measured)
             found.append(Finding("statistics", "warning", measured, count, (), why))
     return found
-
-
-def check_standardiser(
-    centre: np.ndarray, scale: np.ndarray, table: ClipTable, modality: str, *, tolerance: float = 1e-3
-) -> LeakageReport:
-    """Whether a fitted mean and scale come from the tokens of train and of nothing else.
-
-    Args:
-        centre: `(D,)` mean that is subtracted.
-        scale: `(D,)` standard deviation that is divided by; where a dimension hardly varies, any number.
-        table: all splits together.
-        modality: which stream.
-        tolerance: root mean square over the dimensions, in standard deviations, up to which two statistics are the same.
-
-    Returns:
-        A report with one error of kind `statistics` where they differ; it names the splits that they do come from,
-        where some union of splits fits.
-
-    Example:
-        >>> x = np.array([[0.0], [2.0], [10.0]])
-        >>> table = ClipTable("t", np.array(list("abc")), np.array(["train", "train", "test"]),
-        ...     {"speech": TokenColumn.one_per_clip(x)}, {})
-        >>> check_standardiser(np.array([1.0]), np.array([1.0]), table, "speech").findings
-        ()
-        >>> check_standardiser(x.mean(0), x.std(0), table, "speech").findings[0].splits
-        ('train', 'test')
-    """
-    column = table.streams[modality]
-    split = np.repeat(table.split[column.clip].astype(str), column.lengths)
-    names = [name for name in ("train", "valid", "test") if (split == name).any()]
-    unions = [union for size in range(1, len(names) + 1) for union in combinations(names, size)]
-    distance = {union: _distance(centre, scale, column.x[np.isin(split, union)]) for union in unions}
-    if distance.get(("train",), np.inf) <= tolerance:
-        return LeakageReport((), table.name)
-    best = min(distance, key=lambda union: distance[union], default=())
-    if best and distance[best] <= tolerance:
-        why = f"mean and scale of {modality} were computed on {' and '.join(best)}: fit them on train alone."
-    else:
-        best, why = (
-            (),
-            f"mean and scale of {modality} are not those of train, nor of any union of splits: fit them on train.",
-        )
-    count = int(np.isin(table.split, [name for name in best if name != "train"]).sum())
-    return LeakageReport((Finding("statistics", "error", best, count, (), why),), table.name)
-
-
-def _distance(centre: np.ndarray, scale: np.ndarray, x: np.ndarray) -> float:
-    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-    varies = deviation > 1e-4 * max(float(deviation.max(initial=0.0)), 1e-12)
-    if not varies.any():
-        return float(np.abs(centre - mean).max(initial=0.0))
-    mean, deviation = mean[varies], deviation[varies]
-    off = np.sqrt(np.square((centre[varies] - mean) / deviation).mean())
-    # with n or with n - 1: both are in use
-    wide = [np.sqrt(np.square(scale[varies] / (deviation * factor) - 1).mean()) for factor in (1.0, _bessel(len(x)))]
-    return float(max(off, min(wide)))
-
-
-def _bessel(n: int) -> float:
-    return float(np.sqrt(n / (n - 1))) if n > 1 else 1.0

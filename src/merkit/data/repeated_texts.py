@@ -9,10 +9,15 @@ those that were elsewhere are scenes that were shown twice.
 import re
 import unicodedata
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 
-__all__ = ["LEAST_BITS", "LEAST_WORDS", "informative_texts", "near_texts", "normalise_text"]
+from merkit.data.duplicates import crossing
+from merkit.data.findings import Finding, finding_of_pairs
+from merkit.data.table import ClipTable
+
+__all__ = ["LEAST_BITS", "LEAST_WORDS", "informative_texts", "near_texts", "normalise_text", "text_findings"]
 
 LEAST_WORDS = 7
 LEAST_BITS = 50.0
@@ -20,6 +25,9 @@ LEAST_BITS = 50.0
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 # a handful of clips says little about how common a word is: shares are taken as if of at least so many words
 _LEAST_CORPUS = 20_000
+# texts this particular are no quotation that two people know; below, near copies are only a warning
+_SURE_BITS = 100.0
+_SCRIPTED = 4  # clips a sentence: actors who all speak the same lines
 _SHINGLE = 5
 _BANDS, _ROWS = 20, 4
 _LARGEST_BUCKET = 50
@@ -94,6 +102,55 @@ def near_texts(texts: Sequence[str], least: float = 0.8) -> np.ndarray:
     sets = {int(i): set(hashes[bounds[i] : bounds[i + 1]].tolist()) for i in np.unique(pairs)}
     alike = [len(sets[a] & sets[b]) / len(sets[a] | sets[b]) >= least for a, b in pairs.tolist()]
     return pairs[np.array(alike, bool)]
+
+
+def text_findings(table: ClipTable, side: np.ndarray) -> list[Finding]:
+    """Utterances of two splits that are the same, or nearly, where that is more than chance.
+
+    Args:
+        table: with `texts`, else there is nothing to find.
+        side: `(n,)` from `side_of`.
+
+    Example:
+        >>> said = np.array(["We sold eleven crates of lemons to Ann.", "we sold eleven crates of lemons to ann", "Yes."])
+        >>> table = ClipTable("t", np.array(list("abc")), np.array(["train", "test", "test"]), {}, {}, texts=said)
+        >>> [(f.kind, f.examples) for f in text_findings(table, np.array([0, 2, 2]))]
+        [('duplicate_text', ('a', 'b'))]
+    """
+    if table.texts is None:
+        return []
+    said, index = np.unique([normalise_text(str(text)) for text in table.texts], return_inverse=True)
+    words = [said[i] for i in index]
+    telling = informative_texts(words)
+    key = np.where(telling, index, -1)
+    found = []
+    pairs = crossing(key, side)
+    scripted = telling.sum() >= _SCRIPTED * max(len(np.unique(key[telling])), 1)
+    if len(pairs):
+        if scripted:
+            why = (
+                "all speak the same few sentences: words carry no emotion here, and a model must not be asked for them."
+            )
+        else:
+            why = "long utterances are the same word by word: scenes shown twice, quotations or copies. Remove one of each pair."
+        found.append(finding_of_pairs("duplicate_text", "warning" if scripted else "error", table, pairs, why))
+    places = np.unique(key[telling])
+    sure = np.isin(places, key[informative_texts(words, least_bits=_SURE_BITS)])
+    # one clip of each text and split stands for all of them
+    rows = np.flatnonzero(telling & (side >= 0))
+    rows = rows[np.unique(np.stack([key[rows], side[rows]]), axis=1, return_index=True)[1]] if len(rows) else rows
+    near: dict[bool, list[tuple[int, int]]] = {True: [], False: []}
+    for a, b in near_texts([str(said[place]) for place in places]).tolist():
+        both = rows[np.isin(key[rows], places[[a, b]])]
+        for one, other in combinations(both[np.argsort(side[both], kind="stable")].tolist(), 2):
+            if side[one] != side[other] and key[one] != key[other]:
+                near[bool(sure[a] and sure[b]) and not scripted].append((one, other))
+    for certain, close in near.items():
+        if close:
+            why = "long utterances are nearly the same: edited copies, other transcripts of one scene, or quotations."
+            severity = "error" if certain else "warning"
+            found.append(finding_of_pairs("near_duplicate_text", severity, table, np.array(close), why))
+    return found
 
 
 def _shingles(texts: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
