@@ -226,7 +226,7 @@ def test_a_pickle_that_calls_anything_is_refused_unexecuted(tmp_path, monkeypatc
 
 
 def test_headers_are_read_where_asked(tmp_path) -> None:
-    (tmp_path / "talk.mp4").write_bytes(b"no video")
+    (tmp_path / "talk.mp4").write_bytes(b"\0\0\0\x18ftypmp42")  # begins like one, and ends there
     own = table(tmp_path / "own.csv", "id,path,text,label", "a,talk.mp4,Hello,joy", "b,talk.mp4,,joy")
     assert call("prepare", own, "--out", tmp_path / "trusting").stdout.count("2 clips, 0 left out")
     done = call("prepare", own, "--out", tmp_path / "checked", "--headers")
