@@ -83,6 +83,7 @@ def test_meld_dialogues(tmp_path) -> None:
     assert first.path_of("face").name == "dia0_utt0.mp4"
     assert (first.turn, second.turn, third.turn) == (0, 1, 2)
     assert (first.context, third.context) == ((second.id, third.id), (first.id, second.id))
+    assert {clip.groups["character"] for clip in manifest.clips} == {"Ross"}
     # dia0 of dev is another dialogue than dia0 of train
     assert first.groups["dialogue"] == second.groups["dialogue"] != clips["valid_dia0_utt0"].groups["dialogue"]
     assert clips["valid_dia0_utt0"].context == ()
@@ -191,8 +192,8 @@ def test_context_reaches_training_and_never_crosses_dialogues(tmp_path) -> None:
 
 
 def test_emorynlp_scenes_are_dialogues(tmp_path) -> None:
-    def row(words, emotion, scene, turn, season=1, episode=15):
-        return (words, "['Rachel Green']", emotion, scene, turn, season, episode, "00:00:03.795", "00:00:05.004")
+    def row(words, emotion, scene, turn, season=1, episode=15, speakers="['Rachel Green']"):
+        return (words, speakers, emotion, scene, turn, season, episode, "00:00:03.795", "00:00:05.004")
 
     table(
         tmp_path / "emorynlp_train_final.csv",
@@ -200,7 +201,7 @@ def test_emorynlp_scenes_are_dialogues(tmp_path) -> None:
         [
             row("Thank you.", "Peaceful", 1, 2),
             row("Coffee.", "Neutral", 1, 1),
-            row("Other scene", "Mad", 2, 1),
+            row("Other scene", "Mad", 2, 1, speakers="['Ross Geller', \"Rachel's Dad\"]"),
             row("Other episode", "Scared", 1, 1, episode=16),
         ],
     )
@@ -217,6 +218,8 @@ def test_emorynlp_scenes_are_dialogues(tmp_path) -> None:
         "So": "joyful",
     }
     assert words["Coffee."].context == (words["Thank you."].id,)
+    assert words["Coffee."].groups["character"] == "Rachel Green"
+    assert words["Other scene"].groups["character"] == "Ross Geller & Rachel's Dad"
     assert words["Other scene"].context == words["Other episode"].context == ()
     assert {text: clip.split for text, clip in words.items()}["Hm"] == "valid"
     assert [(r.item, r.line, r.field) for r in manifest.rejected] == [

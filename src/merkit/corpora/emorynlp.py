@@ -64,10 +64,15 @@ def _clip(row: Row, split: str) -> Clip:
         f"{dialogue}_utt{turn:03}",
         (Stream("text", None, text=words),),
         split,
-        {"dialogue": dialogue},
+        {"dialogue": dialogue} | ({"character": names} if (names := _characters(row.text("Speaker"))) else {}),
         (class_target(EMOTION, label),),
         turn=turn,
     )
+
+
+def _characters(listed: str) -> str:
+    """`['Ross Geller', "Rachel's Dad"]` as `Ross Geller & Rachel's Dad`."""
+    return " & ".join(first or second for first, second in re.findall(r"'([^']*)'|\"([^\"]*)\"", listed)) or listed
 
 
 EMORYNLP = Corpus(

@@ -94,11 +94,12 @@ def _clip(row: Row, split: str) -> Clip:
     if not words:
         raise MediaError("the utterance is empty", field="Utterance")
     dialogue = f"{split}_dia{numbers[0]}"
+    # not `speaker`: the official parts share them on purpose, which the leakage check then says as a warning
     return Clip(
         f"{dialogue}_utt{numbers[1]}",
         (Stream("text", None, text=words),),
         split,
-        {"dialogue": dialogue},
+        {"dialogue": dialogue} | ({"character": name} if (name := row.text("Speaker")) else {}),
         tuple(targets),
         turn=numbers[1],
     )
