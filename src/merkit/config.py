@@ -8,7 +8,7 @@ back equal.
 import difflib
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -79,8 +79,10 @@ def override(config: C, changes: Iterable[str]) -> C:
         ...     lr: float = 1e-3
         >>> class Train(Config):
         ...     optim: Optim = Optim()
-        >>> override(Train(), ["optim.lr=3e-4"]).optim.lr
-        0.0003
+        ...     targets: tuple[str, ...] = ()
+        >>> changed = override(Train(), ["optim.lr=3e-4", "targets=emotion"])
+        >>> changed.optim.lr, changed.targets
+        (0.0003, ('emotion',))
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -93,6 +95,7 @@ def override(config: C, changes: Iterable[str]) -> C:
     try:
         merged = OmegaConf.merge(OmegaConf.create(config.to_dict()), OmegaConf.from_dotlist(changes))
         values = OmegaConf.to_container(merged, resolve=False)
+        _listed(type(config), values)
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"cannot read {' '.join(changes)}: {error}") from None
     return config_from(type(config), values)  # ty: ignore[invalid-argument-type]
@@ -127,6 +130,16 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _listed(kind: type[Config], values: Any) -> None:
+    """`key=word` for a key that holds a list means a list of one."""
+    for name, field in kind.model_fields.items():
+        value = values.get(name)
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
+            _listed(field.annotation, value)
+        elif get_origin(field.annotation) is tuple and isinstance(value, str | int | float):
+            values[name] = [value]
 
 
 def _check_key(key: str, known: dict[str, tuple[str, str | None]]) -> None:

@@ -34,6 +34,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tensor": ("fusion", ("model.fusion=tensor",)),
     "cross_modal": ("fusion", ("model.fusion=cross_modal",)),
     "label_query": ("fusion", ("model.fusion=label_query",)),
+    "members": ("fusion", ("model.fusion=concat", "model.members=3", "model.late=true")),
     "own": ("fusion", (f"model.fusion={GATED}",)),
     "context-fused": ("fusion", ("model.context=fused", "data.earlier=2", "data.later=1")),
     "context-streams": ("fusion", ("model.context=streams", "data.earlier=-1", "model.context_kind=attention")),

@@ -45,10 +45,8 @@ def evaluate(
 
     console = Console()
     for item in found:
-        over = f"{item.seeds} seeds, interval over seeds" if item.seeds > 1 else "95 % bootstrap interval over clips"
-        table = Table(
-            "measure", "value", title=f"{item.name} · {item.split}, n={item.n} · {over}", title_justify="left"
-        )
+        typer.echo(f"{item.name} · {item.split}, n={item.n} · {item.interval}")
+        table = Table("measure", "value")
         for name, interval in item.measures.items():
             table.add_row(name, str(interval))
         console.print(table)

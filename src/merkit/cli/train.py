@@ -101,7 +101,7 @@ def study(
             measure=measure,
             progress=done,
         )
-    typer.echo(report.markdown())
+    typer.echo(report.table.markdown())
     typer.echo(f"Best on valid: {report.best} · table in {out / 'study.md'}, {out / 'study.csv'}, {out / 'study.png'}")
     typer.echo(f"Next: merkit evaluate {out / report.best} --split test")
 

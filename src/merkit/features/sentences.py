@@ -1,9 +1,9 @@
 """One vector per text: MiniLM as it is, and beside it what copies of it say that were tuned on a corpus's answers.
 
 A tuned encoder knows its own training texts better than it will ever know others, so features of training texts from it
-would promise too much to whatever is trained on them. Tuned encoders therefore come as K copies, each tuned with one
-fold left out: a text of fold k is described by copy k alone, any other text by the mean of all copies (stacking; Wolpert
-1992). Only what the copies answer is used, a few numbers that mean the same in every copy.
+would promise too much to whatever is trained on them. Tuned encoders therefore come as copies, each tuned with one
+fold left out: a text of fold k is described by the copies that did not see fold k, any other text by the mean of all
+(stacking; Wolpert 1992). Only what the copies answer is used, a few numbers that mean the same in every copy.
 """
 
 import hashlib
@@ -41,14 +41,15 @@ class SentenceEncoder:
     """MiniLM's mean token state, and the answers of tuned copies where there are any.
 
     Args:
-        folder: `encoder.json` and one `fold-K.safetensors` a copy; None = MiniLM alone.
+        folder: `encoder.json` and one safetensors file a copy; None = MiniLM alone.
     """
 
     folder: Path | None = None
 
     @cached_property
     def facts(self) -> dict[str, Any]:
-        """The card: `corpus`, `tuned_on` (splits), `answers` (names), `folds` (file, sha256), `fold_of` (text key -> fold).
+        """The card: `corpus`, `tuned_on` (splits), `answers` (names), `folds` (copies: fold, file, sha256), `fold_of`
+        (text key -> fold).
 
         Raises:
             WeightError: the folder holds no encoder.
@@ -77,12 +78,14 @@ class SentenceEncoder:
         parts = [_means(load_minilm(), texts)]
         if self.facts["folds"]:
             fold_of = np.array([self.facts["fold_of"].get(text_key(text), -1) for text in texts])
-            answers = np.stack([self._answers(fold, texts) for fold in self.facts["folds"]])  # (folds, n, A)
-            held_out = answers[np.maximum(fold_of, 0), np.arange(len(texts))]
-            parts.append(np.where(fold_of[:, None] >= 0, held_out, answers.mean(0)))
+            answers = np.stack([self._answers(copy, texts) for copy in self.facts["folds"]])  # (copies, n, A)
+            left_out = np.array([copy["fold"] for copy in self.facts["folds"]])[:, None]  # (copies, 1)
+            # a text that was tuned on is described by the copies that did not see it, any other by all of them
+            asked = np.where(fold_of >= 0, left_out == fold_of, True)[..., None]  # (copies, n, 1)
+            parts.append((answers * asked).sum(0) / asked.sum(0))
         return np.concatenate(parts, 1).astype(np.float32)
 
-    def _answers(self, fold: dict[str, str], texts: list[str]) -> np.ndarray:
+    def _answers(self, fold: dict[str, Any], texts: list[str]) -> np.ndarray:
         assert self.folder is not None
         path = self.folder / fold["file"]
         if not path.resolve().is_relative_to(self.folder.resolve()):

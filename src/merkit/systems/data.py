@@ -99,6 +99,8 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
         table = _divided(table, config.split)
     if config.split.merge_valid and split is None:
         table = replace(table, split=np.where(table.split == "valid", "train", table.split))
+    if config.split.merge_valid and split == "valid" and root is None:
+        raise ConfigError("data.split.merge_valid: valid was trained on, so figures on it would mean nothing")
     if split is not None:
         table = table.where(split)
         if not len(table):
@@ -149,7 +151,7 @@ def _divided(table: ClipTable, config: SplitConfig) -> ClipTable:
         return splits.kfold_by_group(
             table, config.by, config.folds, config.fold, seed=config.seed, keep_test=config.keep_test
         )
-    return splits.leave_one_group_out(table, config.by, config.out)
+    return splits.leave_one_group_out(table, config.by, config.out, keep_test=config.keep_test)
 
 
 def _encoded(table: ClipTable, name: str) -> ClipTable:

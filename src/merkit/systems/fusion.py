@@ -13,10 +13,12 @@ from pydantic import Field
 
 from merkit.config import Config
 from merkit.data.augment import Mixup
+from merkit.data.leakage import check_standardiser
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 from merkit.models.classifier import FusionModel
 from merkit.models.losses import EMBEDDING_LOSSES, build_loss
+from merkit.models.members import Members
 from merkit.schema import TargetSpec
 from merkit.systems.data import DataConfig
 from merkit.training.config import TrainerConfig
@@ -52,6 +54,8 @@ class ModelConfig(Config):
     """Where the turns around a clip come in (`data.earlier`, `data.later`): `streams` before fusion, `fused` after it."""
     context_kind: Literal["gru", "lstm", "attention"] = "gru"
     """What reads the turns."""
+    members: int = Field(1, ge=1)
+    """Networks that are trained side by side and answer as one."""
     late: bool = False
     """Add the logits of heads that see one modality alone to the joint ones."""
 
@@ -114,8 +118,14 @@ def own_class(text: str) -> Any:
     return getattr(module, name)
 
 
-def build_model(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> FusionModel:
-    """The network for features of these widths, with fresh weights from torch's random numbers."""
+def build_model(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> FusionModel | Members:
+    """The network, or its members, for features of these widths, with fresh weights from torch's random numbers."""
+    if config.model.members > 1:
+        return Members(lambda: _network(config, widths, specs), config.model.members)
+    return _network(config, widths, specs)
+
+
+def _network(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> FusionModel:
     c = config.model
     return FusionModel(
         widths,
@@ -139,8 +149,10 @@ def plan(config: FusionConfig, table: ClipTable) -> Plan:
     """Everything that `fit` needs. Standardisation and class weights come from the training clips alone."""
     train = table.where("train")
     specs = tuple(column.spec for column in table.targets.values())
-    model = build_model(config, {name: column.width for name, column in table.streams.items()}, specs)
+    model: Any = build_model(config, {name: column.width for name, column in table.streams.items()}, specs)
     model.fit_standardiser(train.streams)
+    for name, layer in model.projections.items():
+        check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
     c = config.objective
     losses = {
         spec.name: build_loss(

@@ -86,6 +86,7 @@ class Evaluation:
         seeds: runs that the figures are a mean of.
         measures: `target.measure` -> interval: over clips (bootstrap) for one run, over seeds (t) for several.
         readings: how often this run's test split has been read, this time included; 0 for other splits.
+        clustered: whether the bootstrap drew whole groups (speakers, dialogues).
     """
 
     name: str
@@ -94,6 +95,14 @@ class Evaluation:
     seeds: int
     measures: Mapping[str, Interval]
     readings: int = 0
+    clustered: bool = False
+
+    @property
+    def interval(self) -> str:
+        """What the brackets hold."""
+        if self.seeds > 1:
+            return f"95 % t interval over {self.seeds} seeds"
+        return f"95 % bootstrap interval over {'whole groups' if self.clustered else 'clips'}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON types; NaN becomes null."""
@@ -102,7 +111,7 @@ class Evaluation:
             "split": self.split,
             "n": self.n,
             "seeds": self.seeds,
-            "interval": "95 % t interval over seeds" if self.seeds > 1 else "95 % bootstrap interval over clips",
+            "interval": self.interval,
             "measures": {
                 key: [None if math.isnan(v) else round(v, 6) for v in (i.value, i.low, i.high)]
                 for key, i in self.measures.items()
@@ -122,6 +131,13 @@ def predictions_of(run: Run, table: ClipTable) -> Predictions:
         if table.streams[name].width != width:
             raise ConfigError(
                 f"{name} features are {table.streams[name].width} wide; {run.path} was trained with {width}"
+            )
+    for spec in run.specs:
+        here = table.targets.get(spec.name)
+        if here is None or here.spec != spec:
+            asked = "nothing" if here is None else f"{here.spec.kind} over {', '.join(here.spec.labels)}"
+            raise ConfigError(
+                f"{run.path} answers {spec.name} ({spec.kind} over {', '.join(spec.labels)}); {table.name} asks {asked}"
             )
     loader, _ = loader_for(table, modalities, config.trainer, context=(config.data.earlier, config.data.later))
     answers = collect(model, loader, run.specs)
@@ -183,7 +199,8 @@ def evaluate_runs(
     if len(paths) > 1:
         whole = ensemble([made for made, _ in together])
         figures = _intervals(whole, together[0][1].specs, draws)
-        found.append(Evaluation(f"ensemble of {len(together)} networks", split, len(whole.ids), 1, figures))
+        name = f"ensemble of {len(together)} networks"
+        found.append(Evaluation(name, split, len(whole.ids), 1, figures, clustered=whole.groups is not None))
     return found
 
 

@@ -48,21 +48,35 @@ class Objective(nn.Module):
         """The loss of one batch."""
         if self.training and self.augment is not None:
             batch = self.augment(batch, self.specs)
-        out = model.outputs(batch)
+        if hasattr(model, "members"):
+            # each network learns from its own mistakes, not from those of the mean
+            return torch.stack([self._single(out, batch) for out in model.members(batch)]).mean()
+        return self._single(model.outputs(batch), batch)
+
+    def _single(self, out: Any, batch: Batch) -> Tensor:
         total = self._of(out.logits, batch)
         if self.auxiliary and out.auxiliary:
-            parts = [self._of(logits, batch) for logits in out.auxiliary.values()]
+            parts = [self._of(logits, batch, out.present[name]) for name, logits in out.auxiliary.items()]
             total = total + self.auxiliary * torch.stack(parts).mean()
         if self.embedding is not None:
-            classes = batch.targets[self.specs[0].name]
+            name = self.specs[0].name
+            classes, valid = batch.targets[name], batch.valid[name]
             classes = classes if classes.ndim == 1 else classes.argmax(-1)
-            total = total + self.embedding_weight * self.embedding(out.embedding, classes)
+            total = total + self.embedding_weight * self.embedding(out.embedding, classes, valid)
         return total
 
-    def _of(self, logits: Mapping[str, Tensor], batch: Batch) -> Tensor:
+    def _of(self, logits: Mapping[str, Tensor], batch: Batch, present: Tensor | None = None) -> Tensor:
+        """The losses of all targets; only over clips that have the modality, where one alone is judged."""
         parts = [
             self.weights.get(spec.name, 1.0)
-            * loss(logits[spec.name], batch.targets[spec.name], batch.valid[spec.name], batch.weight)
+            * loss(logits[spec.name], batch.targets[spec.name], _known(batch.valid[spec.name], present), batch.weight)
             for spec, loss in zip(self.specs, self.losses, strict=True)
         ]
         return torch.stack(parts).sum()
+
+
+def _known(valid: Tensor, present: Tensor | None) -> Tensor:
+    """`valid (B,)`, `(B, K)` or with `N` in between, and `present (B,)` or `(B, N)` where it is asked."""
+    if present is None:
+        return valid
+    return valid & present.reshape(*present.shape, *[1] * (valid.ndim - present.ndim))

@@ -49,9 +49,7 @@ class OptimConfig(Config):
 
 
 OPTIMISERS: dict[str, Callable[[list[dict[str, Any]], OptimConfig], torch.optim.Optimizer]] = {
-    "adam": lambda groups, c: torch.optim.Adam(
-        groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True
-    ),
+    "adam": lambda groups, c: torch.optim.Adam(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True),
     "adamw": lambda groups, c: torch.optim.AdamW(
         groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True
     ),

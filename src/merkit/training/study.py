@@ -12,6 +12,9 @@ import numpy as np
 
 from merkit.config import override
 from merkit.errors import ConfigError
+from merkit.evaluation.measures import definitions
+from merkit.evaluation.seeds import seed_interval
+from merkit.evaluation.tables import ResultRow, ResultTable
 from merkit.training.criteria import Criterion
 from merkit.training.grid import Cell, cells
 from merkit.training.run import Run, write_json
@@ -24,28 +27,21 @@ class StudyReport:
     """What a study found.
 
     Args:
-        columns: names of the axes.
-        rows: cell -> the measure on valid, one value per seed.
-        measure: what the values are.
-        mode: `min` or `max` is better.
-        best: folder name of the best cell.
-        facts: of the corpus and the clips, for the footnote.
+        table: the measure on valid for every cell, mean and interval over seeds.
+        values: cell -> one value per seed.
+        best: folder name of the cell that is best on valid.
+        measure: what was measured.
     """
 
-    columns: tuple[str, ...]
-    rows: tuple[tuple[Cell, tuple[float, ...]], ...]
-    measure: str
-    mode: str
+    table: ResultTable
+    values: dict[str, tuple[float, ...]]
     best: str
-    facts: str
+    measure: str
 
-    def markdown(self) -> str:
-        """The table, best cell in bold, with what every number is underneath."""
-        lines = [f"| {' | '.join(self.columns)} | {self.measure}, valid |", f"|{'---|' * (len(self.columns) + 1)}"]
-        for cell, values in self.rows:
-            text = str(_over_seeds(values))
-            lines.append(f"| {' | '.join(cell.names)} | {f'**{text}**' if cell.slug == self.best else text} |")
-        return "\n".join([*lines, "", self.facts])
+    def write(self, out: Path) -> tuple[Path, ...]:
+        """`study.md`, `study.csv`, `study.png` (with matplotlib) and `study.json` with every seed."""
+        write_json({"measure": self.measure, "best": self.best, "values": self.values}, out / "study.json")
+        return self.table.write(out, "study")
 
 
 def run_study(
@@ -94,7 +90,7 @@ def run_study(
     for number, (_, _, _, folder) in enumerate(_trained(jobs, workers), start=1):
         progress(number, len(jobs), f"{folder.parent.name} {folder.name}")
     report = report_of(out, columns, grid, measure or config.trainer.watch, seeds)
-    _write(report, out)
+    report.write(out)
     return report
 
 
@@ -154,24 +150,52 @@ def _work(job: _Job) -> None:
 
 
 def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure: str, seeds: int) -> StudyReport:
-    """Reads the finished runs of a study."""
+    """Reads the finished runs of a study.
+
+    Raises:
+        ConfigError: there is no valid split to compare cells on.
+    """
     criterion = Criterion.parse("loss" if measure == "last" else measure)
-    rows = []
+    rows, found = [], {}
     for cell in grid:
-        values = tuple(valid_value(run, criterion) for run in Run(out / cell.slug).seeds())
-        rows.append((cell, values))
+        runs = Run(out / cell.slug).seeds()
+        found[cell.slug] = tuple(valid_value(run, criterion) for run in runs)
+        data = runs[0].record["data"]
+        made_by = {name: about["source"] for name, about in data["provenance"].items()}
+        rows.append(
+            ResultRow(
+                cell.names or ("all",),
+                {criterion.text: seed_interval(found[cell.slug])},
+                "valid",
+                data["clips"].get("valid", 0),
+                tuple(run.config.trainer.seed for run in runs),
+                {name: made_by.get(name, "not stated") for name in runs[0].record["modalities"]},
+            )
+        )
     sign = -1 if criterion.mode == "min" else 1
-    means = [sign * float(np.nanmean(values)) for _, values in rows]
-    best = rows[int(np.nanargmax(means))][0].slug
-    record = Run(out / best).seeds()[0].record
-    clips = record["data"]["clips"]
-    facts = (
-        f"Corpus {record['data']['name']}, split valid ({clips.get('valid', 0)} clips; train {clips.get('train', 0)}). "
-        f"{measure}: mean of {seeds} seeds [95 % t interval over seeds]; the epoch is chosen by "
-        f"{Run(out / best).config.trainer.watch} on valid, so the figures flatter a little. "
-        "Bold: best mean on valid, the cell to evaluate on test."
+    means = [sign * float(np.mean(values)) for values in found.values()]
+    if np.all(np.isnan(means)):
+        raise ConfigError(f"{out}: {criterion.text} is undefined in every cell")
+    first = Run(out / grid[0].slug).seeds()[0]
+    meanings = {
+        "loss": "the training objective on valid, not comparable between objectives",
+        **definitions(first.specs),
+    }
+    meaning = "; ".join(meanings.get(name.rsplit(".", 1)[-1], name) for name in criterion.names)
+    chosen = first.config.trainer.watch
+    kept = (
+        "the last epoch is kept"
+        if chosen == "last"
+        else f"the epoch is chosen by {chosen} on the same split, which flatters"
     )
-    return StudyReport(columns, tuple(rows), measure, criterion.mode, best, facts)
+    table = ResultTable(
+        f"{first.record['data']['name']}: {len(grid)} configs, {seeds} seeds each",
+        columns or ("config",),
+        {criterion.text: f"{meaning}; {kept}"},
+        tuple(rows),
+        {criterion.text: criterion.mode == "max"},
+    )
+    return StudyReport(table, found, list(found)[int(np.nanargmax(means))], criterion.text)
 
 
 def valid_value(run: Run, criterion: Criterion) -> float:
@@ -194,20 +218,10 @@ def summarise(run: Run) -> list[str]:
         values = [one.record["valid"][name] for one in runs]
         if all(value is not None for value in values):
             lines.append(
-                f"  valid {name}  {_over_seeds(tuple(values))}" if len(runs) > 1 else f"  valid {name}  {values[0]:.4f}"
+                f"  valid {name}  {seed_interval(tuple(values))}"
+                if len(runs) > 1
+                else f"  valid {name}  {values[0]:.4f}"
             )
     for finding in first.get("leakage", []):
         lines.append(f"  leakage ({finding['severity']}): {finding['explanation']}")
     return [*lines, f"  next: merkit evaluate {run.path} --split test"]
-
-
-def _over_seeds(values: Sequence[float]) -> Any:
-    from merkit.evaluation.seeds import seed_interval
-
-    return seed_interval(values)
-
-
-def _write(report: StudyReport, out: Path) -> None:
-    from merkit.training.study_files import write_study
-
-    write_study(report, out)

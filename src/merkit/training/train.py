@@ -144,11 +144,14 @@ def temperatures(answers: Answers, specs: tuple[Any, ...]) -> dict[str, float]:
     """One temperature per target of classes, fitted on what is known of the valid split."""
     fitted = {}
     for spec in specs:
-        if spec.kind in ("single_label", "soft_label"):
-            logit, target, valid = answers[spec.name]
+        logit, target, valid = answers[spec.name]
+        if spec.kind == "regression" or not valid.any():
+            continue
+        if spec.kind == "multi_label":
+            fitted[spec.name] = fit_temperature(logit.astype(np.float64), target, valid, multi_label=True)
+        else:
             known = valid if valid.ndim == 1 else valid.all(-1)
-            if known.any():
-                fitted[spec.name] = fit_temperature(logit[known].astype(np.float64), target[known])
+            fitted[spec.name] = fit_temperature(logit[known].astype(np.float64), target[known])
     return fitted
 
 
@@ -162,7 +165,8 @@ def leakage_of(table: ClipTable, config: Any) -> LeakageReport:
     blind = replace(table, targets={name: _blind(column, table.split) for name, column in table.targets.items()})
     key = f"{table.fingerprint()} {data.to_dict()}"
     if key not in _checked:
-        group = data.split.by if data.split.by in table.groups else None
+        known = data.split.by in table.groups or (data.split.by == "dialogue" and table.dialogue is not None)
+        group = data.split.by if known else None
         context = dialogue_context(table, data.earlier, data.later)
         _checked[key] = check_leakage(blind, group=group, context=context, allow=data.allow_leaks)
     return _checked[key]
