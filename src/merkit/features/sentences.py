@@ -8,6 +8,7 @@ fold left out: a text of fold k is described by the copies that did not see fold
 
 import hashlib
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -73,8 +74,20 @@ class SentenceEncoder:
         return tuple(self.facts["tuned_on"])
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """`(n, 384 + answers)` float32."""
+        """`(n, 384 + answers)` float32. Beside a tuned encoder what it said is kept, so that a text is encoded once."""
         texts = [str(text) for text in texts]
+        if self.folder is None:
+            return self._encoded(texts)
+        digest = hashlib.sha256("\0".join([self.id, *texts]).encode()).hexdigest()[:24]
+        kept = self.folder / "said" / f"{digest}.npy"
+        if not kept.is_file():
+            kept.parent.mkdir(exist_ok=True)
+            temporary = kept.with_name(f".{digest}.{os.getpid()}.tmp.npy")
+            np.save(temporary, self._encoded(texts))
+            temporary.replace(kept)
+        return np.load(kept, allow_pickle=False)
+
+    def _encoded(self, texts: list[str]) -> np.ndarray:
         parts = [_means(load_minilm(), texts)]
         if self.facts["folds"]:
             fold_of = np.array([self.facts["fold_of"].get(text_key(text), -1) for text in texts])

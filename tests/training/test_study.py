@@ -1,0 +1,101 @@
+"""Studies, searches and the command line around them, on a corpus small enough for seconds."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from small_corpus import ARRAYS, write_arrays
+from typer.testing import CliRunner
+
+from merkit.cli.main import app
+from merkit.config import override
+from merkit.errors import ConfigError
+from merkit.systems.data import DataConfig
+from merkit.systems.fusion import FusionConfig
+from merkit.training import Run, run_study, run_tune
+from merkit.training.grid import cells
+from merkit.training.tune import parse_space
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory: pytest.TempPathFactory) -> FusionConfig:
+    root = write_arrays(tmp_path_factory.mktemp("corpus"))
+    short = ("trainer.max_epochs=2", "trainer.accelerator=cpu", "trainer.watch=accuracy", "model.width=8")
+    return override(FusionConfig(data=DataConfig(root=root, arrays=ARRAYS)), short)
+
+
+def test_a_study_trains_the_grid_once_and_tables_the_mean_over_seeds(config: FusionConfig, tmp_path: Path) -> None:
+    over = ["model.fusion=concat,tensor"]
+    report = run_study("fusion", config, tmp_path, over=over, subsets=True, seeds=2, workers=1)
+    assert set(report.values) == {f"{f}_{m}" for f in ("concat", "tensor") for m in ("text", "speech", "text+speech")}
+    for slug, values in report.values.items():
+        runs = Run(tmp_path / slug).seeds()
+        assert values == tuple(run.record["valid"]["emotion.accuracy"] for run in runs) and len(runs) == 2
+    assert np.mean(report.values[report.best]) == max(np.mean(v) for v in report.values.values())
+    table = (tmp_path / "study.md").read_text()
+    assert "split valid, n = 12 clips" in table and "seeds 0, 1" in table and "accuracy" in table
+    with (tmp_path / "study.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == 6
+    stamps = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")}
+    again = run_study("fusion", config, tmp_path, over=over, subsets=True, seeds=2, workers=1)
+    assert again.values == report.values
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("model.safetensors")} == stamps
+    assert all(run.record["test_readings"] == [] for slug in report.values for run in Run(tmp_path / slug).seeds())
+
+
+def test_a_study_in_processes_gives_the_same(config: FusionConfig, tmp_path: Path) -> None:
+    one = run_study("fusion", config, tmp_path / "one", over=["model.width=4,8"], seeds=1, workers=1)
+    two = run_study("fusion", config, tmp_path / "two", over=["model.width=4,8"], seeds=1, workers=2)
+    assert one.values == two.values
+
+
+def test_a_wrong_axis_fails_before_anything_is_trained(config: FusionConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"model\.fusion"):
+        run_study("fusion", config, tmp_path, over=["model.fusoin=concat"], seeds=1, workers=1)
+    with pytest.raises(ConfigError, match="key=a,b,c"):
+        cells(["model.fusion="])
+    assert not list(tmp_path.rglob("model.safetensors"))
+
+
+def test_tune_finds_the_rate_that_learns_and_goes_on_where_it_stopped(config: FusionConfig, tmp_path: Path) -> None:
+    space = ["optim.lr=1e-9,0.02"]
+    longer = override(config, ["trainer.max_epochs=8", "trainer.batch_size=8"])
+    found = run_tune("fusion", longer, tmp_path, space=space, trials=4)
+    assert found.params == {"optim.lr": "0.02"} and found.trials == 4
+    assert run_tune("fusion", longer, tmp_path, space=space, trials=1).trials == 5
+    assert json.loads(found.config.read_text())["config"]["optim"]["lr"] == 0.02
+    with pytest.raises(ConfigError, match="did you mean"):
+        run_tune("fusion", config, tmp_path, space=["optim.rl=0..1"], trials=1)
+
+
+def test_spaces_are_read_as_written() -> None:
+    space = parse_space(["a=1..4", "b=0.5..1", "c=log:1e-4..1", "d=x,y"])
+    assert [type(kind).__name__ for kind in space.values()] == [
+        "IntDistribution", "FloatDistribution", "FloatDistribution", "CategoricalDistribution",
+    ]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"a=low\.\.high"):
+        parse_space(["a=low..high"])
+
+
+def test_the_command_line_from_training_to_comparison(config: FusionConfig, tmp_path: Path) -> None:
+    start = tmp_path / "start.json"
+    start.write_text(json.dumps(config.to_dict()))
+
+    def said(*argv: str, code: int = 0) -> str:
+        done = CliRunner().invoke(app, list(argv))
+        assert done.exit_code == code, done.output + repr(done.exception)
+        return done.output
+
+    a, b = str(tmp_path / "a"), str(tmp_path / "b")
+    assert "2 seeds finished" in said("train", "fusion", "--config", str(start), "--seeds", "2", "--out", a)
+    record = json.loads(said("train", "fusion", "model.fusion=tensor", "--config", str(start), "--out", b, "--json"))
+    assert record[0]["status"] == "finished"
+    figures = json.loads(said("evaluate", a, "--split", "test", "--draws", "100", "--json"))
+    assert figures[0]["test_readings"] == 1 and figures[0]["seeds"] == 2 and figures[1]["name"] == "ensemble of 2 seeds"
+    text = said("evaluate", a, b, "--split", "valid", "--draws", "100")
+    assert "ensemble of 3 networks" in text and "share of clips" in text
+    rows = json.loads(said("compare", a, b, "--draws", "100", "--json"))
+    assert {"emotion.accuracy", "emotion.macro_f1"} <= {row["measure"] for row in rows}
+    assert "trainer.max_epochs" in said("train", "fusion", "--keys")
