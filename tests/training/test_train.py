@@ -86,6 +86,14 @@ def test_evaluate_reads_a_folder_that_training_never_saw_and_counts_it(run: Run,
     assert together.measures["emotion.accuracy"].low <= together.measures["emotion.accuracy"].value
 
 
+def test_a_folder_that_holds_only_test_needs_no_split_column(run: Run, tmp_path: Path) -> None:
+    with np.load(write_arrays(tmp_path / "all", n=60, seed=9) / "data.npz") as archive:
+        arrays = {name: value for name, value in archive.items() if name != "split"}
+    (tmp_path / "only").mkdir()
+    np.savez(tmp_path / "only" / "data.npz", **arrays)
+    assert evaluate_runs([run.path], root=tmp_path / "only", draws=100)[0].n == 60
+
+
 def test_figures_do_not_depend_on_the_batch_size(root: Path, tmp_path: Path) -> None:
     run = train("fusion", config(root), tmp_path / "run")
     whole = evaluate_runs([run.path], split="valid", draws=100)[0].measures

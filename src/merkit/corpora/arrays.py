@@ -64,13 +64,14 @@ class ArraysConfig(Config):
     """Who made the features, for result tables."""
 
 
-def read_arrays(root: Path, config: ArraysConfig, *, name: str = "") -> ClipTable:
+def read_arrays(root: Path, config: ArraysConfig, *, name: str = "", split: str = "") -> ClipTable:
     """The table of `root`.
 
     Args:
         root: folder that holds `config.file`.
         config: the mapping.
         name: of the corpus; the folder's where none is given.
+        split: of all clips, where the file has no such column: a folder that holds one part alone.
 
     Raises:
         MediaError: the file is missing, damaged or too large, or a column is not what the config says.
@@ -111,14 +112,11 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "") -> ClipTabl
             x = np.sign(x) * np.sqrt(np.abs(x))
         streams[modality] = TokenColumn.one_per_clip(x, present)
     ids = column(config.id, "id").astype(str) if config.id else np.char.mod("%d", np.arange(n))
-    if config.split in columns:
-        split = columns[config.split].astype(str)
-    else:
-        raise MediaError(f"has no column `{config.split}`", path=path, field="split")
+    parts = np.full(n, split) if split and config.split not in columns else column(config.split, "split").astype(str)
     return ClipTable(
         name or Path(root).resolve().name,
         ids,
-        split,
+        parts,
         streams,
         {target: _target(target, about, column, path) for target, about in config.targets.items()},
         {kind: column(key, f"group {kind}").astype(str) for kind, key in config.groups.items()},

@@ -46,6 +46,11 @@ def dialogue_context(table: ClipTable, earlier: int, later: int) -> np.ndarray |
     place = np.empty(n, np.int64)  # place of each clip within its dialogue
     place[order] = np.arange(n) - first[dialogue[order]]
     most = int(size.max(initial=1)) - 1
+    if earlier < 0 and later < 0:
+        # whole dialogues: every clip of one names the very same rows, so a model reads the dialogue once for all of them
+        wanted = np.broadcast_to(np.arange(most + 1), (n, most + 1))
+        real = wanted < size[dialogue][:, None]
+        return np.where(real, order[np.where(real, first[dialogue][:, None] + wanted, 0)], -1)
     before = most if earlier < 0 else min(earlier, most)
     after = most if later < 0 else min(later, most)
     wanted = place[:, None] + np.arange(-before, after + 1)  # (n, C) places in the dialogue

@@ -82,7 +82,7 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
     if (where / "manifest.parquet").is_file() or where.suffix == ".parquet":
         table = _prepared(where, config, moved=root is not None)
     elif config.arrays.modalities:
-        table = read_arrays(where, config.arrays)
+        table = read_arrays(where, config.arrays, split=split or "")
     else:
         raise ConfigError(
             f"data.root={where}: holds no manifest.parquet (see `merkit prepare`), and data.arrays.modalities names no columns"
