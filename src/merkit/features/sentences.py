@@ -1,4 +1,4 @@
-"""One vector per text: MiniLM as it is, and beside it what copies of it say that were tuned on a corpus's answers.
+"""One vector per text: MiniLM as it is, or what copies of it say that were tuned on a corpus's answers.
 
 A tuned encoder knows its own training texts better than it will ever know others, so features of training texts from it
 would promise too much to whatever is trained on them. Tuned encoders therefore come as copies, each tuned with one
@@ -39,7 +39,7 @@ def text_key(text: str) -> str:
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """MiniLM's mean token state, and the answers of tuned copies where there are any.
+    """MiniLM's mean token state, or the answers of its tuned copies.
 
     Args:
         folder: `encoder.json` and one safetensors file a copy; None = MiniLM alone.
@@ -74,11 +74,12 @@ class SentenceEncoder:
         return tuple(self.facts["tuned_on"])
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """`(n, 384 + answers)` float32. Beside a tuned encoder what it said is kept, so that a text is encoded once."""
+        """`(n, D)` float32: 384 of MiniLM as it is, or the few answers of tuned copies. What those said is kept beside them,
+        so that a text is encoded once."""
         texts = [str(text) for text in texts]
         if self.folder is None:
             return self._encoded(texts)
-        digest = hashlib.sha256("\0".join([self.id, *texts]).encode()).hexdigest()[:24]
+        digest = hashlib.sha256("\0".join(["answers", self.id, *texts]).encode()).hexdigest()[:24]
         kept = self.folder / "said" / f"{digest}.npy"
         if not kept.is_file():
             kept.parent.mkdir(exist_ok=True)
@@ -88,15 +89,14 @@ class SentenceEncoder:
         return np.load(kept, allow_pickle=False)
 
     def _encoded(self, texts: list[str]) -> np.ndarray:
-        parts = [_means(load_minilm(), texts)]
-        if self.facts["folds"]:
-            fold_of = np.array([self.facts["fold_of"].get(text_key(text), -1) for text in texts])
-            answers = np.stack([self._answers(copy, texts) for copy in self.facts["folds"]])  # (copies, n, A)
-            left_out = np.array([copy["fold"] for copy in self.facts["folds"]])[:, None]  # (copies, 1)
-            # a text that was tuned on is described by the copies that did not see it, any other by all of them
-            asked = np.where(fold_of >= 0, left_out == fold_of, True)[..., None]  # (copies, n, 1)
-            parts.append((answers * asked).sum(0) / asked.sum(0))
-        return np.concatenate(parts, 1).astype(np.float32)
+        if not self.facts["folds"]:
+            return _means(load_minilm(), texts).astype(np.float32)
+        fold_of = np.array([self.facts["fold_of"].get(text_key(text), -1) for text in texts])
+        answers = np.stack([self._answers(copy, texts) for copy in self.facts["folds"]])  # (copies, n, A)
+        left_out = np.array([copy["fold"] for copy in self.facts["folds"]])[:, None]  # (copies, 1)
+        # a text that was tuned on is described by the copies that did not see it, any other by all of them
+        asked = np.where(fold_of >= 0, left_out == fold_of, True)[..., None]  # (copies, n, 1)
+        return ((answers * asked).sum(0) / asked.sum(0)).astype(np.float32)
 
     def _answers(self, fold: dict[str, Any], texts: list[str]) -> np.ndarray:
         assert self.folder is not None
