@@ -2,7 +2,6 @@
 
 import csv
 import os
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,7 +49,6 @@ def _read(root: Root, out: Path | None) -> Found:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    csv.field_size_limit(min(1 << 20, sys.maxsize))
     with path.open(newline="", encoding="utf-8-sig") as file:
         reader = csv.DictReader(file, skipinitialspace=True)
         names = [name.strip() for name in reader.fieldnames or ()]

@@ -126,7 +126,7 @@ def _csv(file: Path, delimiter: str | None, names: list[str] | None = None) -> I
     delimiter = delimiter or max(",;\t", key=text.split("\n", 1)[0].count)
     # quotes are letters in a TSV without a header: a comment may begin with one and never end it
     quoting = csv.QUOTE_NONE if names is not None and delimiter == "\t" else csv.QUOTE_MINIMAL
-    csv.field_size_limit(min(_MAX_CELL, sys.maxsize))
+    csv.field_size_limit(min(_MAX_CELL, sys.maxsize))  # of the whole process: every reader here sets its own
     # not `splitlines`: comments hold U+2028 and U+0085, which end no row
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, quoting=quoting)
     line = 1

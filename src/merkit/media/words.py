@@ -23,6 +23,8 @@ _VOICE = re.compile(r"<v(?:\.[^ >]*)?\s+([^>]+)>")
 _DASHES = ("-", "–", "—")
 _BRACKETED = re.compile(r"^\s*\[([\d:.,]+)\s*(?:-\s*([\d:.,]+))?\]\s*(.*)$")
 
+_LARGEST_CELL = 131_072  # letters; a quote that never closes is found there
+
 
 @dataclass(frozen=True, slots=True)
 class Cue:
@@ -197,6 +199,8 @@ def _shared(start_s: float, end_s: float, turns: list[str]) -> Iterator[tuple[fl
 
 
 def _table(text: str, separator: str) -> Iterator[Cue]:
+    # the limit belongs to the whole process: say it here, whatever another reader has set
+    csv.field_size_limit(_LARGEST_CELL)
     rows = csv.DictReader(io.StringIO(text, newline=""), delimiter=separator)
     names = {(name or "").strip().lower(): name for name in rows.fieldnames or ()}
     missing = [name for name in ("start_s", "end_s", "text") if name not in names]
