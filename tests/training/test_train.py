@@ -72,6 +72,7 @@ def test_evaluate_reads_a_folder_that_training_never_saw_and_counts_it(run: Run,
     elsewhere = write_arrays(tmp_path / "elsewhere", n=300, seed=5)
     for reading in (1, 2):
         over_seeds, together = evaluate_runs([run.path], root=elsewhere, split="test", draws=100)
+        assert "whole groups" in together.interval  # the speakers of the corpus
         assert over_seeds.readings == reading and over_seeds.n == 60 and over_seeds.seeds == 3
     readings = run.seeds()[1].record["test_readings"]
     assert len(readings) == 2 and readings[0]["root"] == str(elsewhere)

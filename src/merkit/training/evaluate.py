@@ -191,9 +191,8 @@ def evaluate_runs(
             found.append(Evaluation(str(path), split, len(singles[0][0].ids), len(singles), over, readings))
         whole = ensemble([made for made, _ in singles])
         name = str(path) if len(singles) == 1 else f"ensemble of {len(singles)} seeds"
-        found.append(
-            Evaluation(name, split, len(whole.ids), 1, _intervals(whole, singles[0][1].specs, draws), readings)
-        )
+        figures = _intervals(whole, singles[0][1].specs, draws)
+        found.append(Evaluation(name, split, len(whole.ids), 1, figures, readings, whole.groups is not None))
         write_json([item.to_dict() for item in found], top.path / f"evaluation-{split}.json")
         together += singles
     if len(paths) > 1:
