@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merkit.atomic import replacing
 from merkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -163,14 +164,11 @@ def _bar(total: int) -> "Generator[Callable[[ExtractionProgress], None]]":
 def _write_reasons(rejected: Sequence[tuple[str, str]], report: "ExtractionReport", path: Path) -> None:
     """One row per clip that was left out, and at which stage; the file of an earlier run is replaced as a whole."""
     import csv
-    import os
 
     rows = [(item, "manifest", reason) for item, reason in rejected]
     rows += [(skipped.clip, "extraction", skipped.reason) for skipped in report.skipped]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([("clip", "stage", "reason"), *rows])
-    temporary.replace(path)
 
 
 def _facts(rejected: Sequence[tuple[str, str]], report: "ExtractionReport", out: Path, reasons: Path) -> dict[str, Any]:

@@ -2,12 +2,12 @@
 
 import csv
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merkit.atomic import replacing
 from merkit.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -119,18 +119,15 @@ def _claim(out: Path, source: dict[str, Any], force: bool) -> None:
             before = None
         if before != source:
             raise ConfigError(f"{out} was begun for {before}; take another folder, or --force")
-    temporary = marker.with_name(f".prepare.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(marker)
+    with replacing(marker) as temporary:
+        temporary.write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
 
 
 def _write_rejected(rejected: "tuple[Rejected, ...]", path: Path) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("item", "line", "field", "left_out", "reason"))
         writer.writerows((r.item, r.line, r.field, r.what, r.reason) for r in rejected)
-    temporary.replace(path)
 
 
 def _facts(manifest: "Manifest", out: Path) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """Batches of a table for the trainer."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from torch.utils.data import DataLoader, Dataset
@@ -47,9 +47,7 @@ class TableBatches(Dataset[Batch]):
         )
 
 
-def batch_loader(
-    dataset: TableBatches, order: EpochBatches, *, workers: int = 0, transform: Callable[[Batch], Batch] | None = None
-) -> DataLoader[Batch]:
+def batch_loader(dataset: TableBatches, order: EpochBatches, *, workers: int = 0) -> DataLoader[Batch]:
     """A loader whose order is `order`'s, whatever the number of workers.
 
     Example:
@@ -63,7 +61,7 @@ def batch_loader(
     return DataLoader(
         dataset,
         batch_sampler=order,  # ty: ignore[invalid-argument-type]
-        collate_fn=_as_is if transform is None else transform,  # ty: ignore[invalid-argument-type]
+        collate_fn=_as_is,  # ty: ignore[invalid-argument-type]
         num_workers=workers,
         persistent_workers=False,
         multiprocessing_context="spawn" if workers else None,

@@ -8,7 +8,6 @@ fold left out: a text of fold k is described by the copies that did not see fold
 
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
@@ -19,6 +18,7 @@ import numpy as np
 import torch
 from safetensors.torch import load, save_file
 
+from merkit.atomic import replacing
 from merkit.errors import WeightError
 from merkit.networks.minilm import MiniLM, load_minilm
 
@@ -82,10 +82,8 @@ class SentenceEncoder:
         digest = hashlib.sha256("\0".join(["answers", self.id, *texts]).encode()).hexdigest()[:24]
         kept = self.folder / "said" / f"{digest}.npy"
         if not kept.is_file():
-            kept.parent.mkdir(exist_ok=True)
-            temporary = kept.with_name(f".{digest}.{os.getpid()}.tmp.npy")
-            np.save(temporary, self._encoded(texts))
-            temporary.replace(kept)
+            with replacing(kept) as temporary:
+                np.save(temporary, self._encoded(texts))
         return np.load(kept, allow_pickle=False)
 
     def _encoded(self, texts: list[str]) -> np.ndarray:
@@ -123,9 +121,8 @@ def _means(model: MiniLM, texts: list[str]) -> np.ndarray:
 def save_fold(model: MiniLM, head: torch.nn.Linear, path: Path) -> str:
     """Writes one tuned copy in half precision and gives its sha256."""
     state = {**model.state_dict(), "head.weight": head.weight, "head.bias": head.bias}
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file({name: value.detach().half().contiguous() for name, value in state.items()}, temporary)
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        save_file({name: value.detach().half().contiguous() for name, value in state.items()}, temporary)
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -14,6 +14,7 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor
 
+from merkit.atomic import replacing
 from merkit.training.config import TrainerConfig
 from merkit.training.criteria import Criterion
 from merkit.training.module import Trainee
@@ -190,13 +191,11 @@ def write_history(history: list[dict[str, float]], path: Path) -> None:
     """One row an epoch, atomically."""
     if not history:
         return
-    temporary = path.with_name(f".{path.name}.tmp")
     names = list(dict.fromkeys(name for row in history for name in row))
-    with temporary.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, names)
         writer.writeheader()
         writer.writerows(history)
-    temporary.replace(path)
 
 
 def _trained(pl_module: pl.LightningModule) -> torch.nn.Module:

@@ -15,6 +15,7 @@ from lightning.fabric.plugins.io.checkpoint_io import CheckpointIO
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from merkit.atomic import replacing
 from merkit.errors import StoreError
 
 __all__ = ["SafeCheckpointIO", "decode", "encode", "load_checkpoint", "save_checkpoint"]
@@ -81,18 +82,12 @@ def save_checkpoint(state: Mapping[str, Any], path: str | Path) -> None:
         ...     load_checkpoint(f"{folder}/last.ckpt")
         {'epoch': 2, 'weight': tensor([1.])}
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
     tensors: dict[str, torch.Tensor] = {}
     content = json.dumps(encode(state, tensors))
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replacing(Path(path)) as temporary:
         save_file(tensors, temporary, metadata={"format": _FORMAT, "content": content})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def load_checkpoint(path: str | Path, device: str = "cpu") -> dict[str, Any]:

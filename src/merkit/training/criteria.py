@@ -7,10 +7,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 from merkit.errors import ConfigError
+from merkit.evaluation.measures import MEASURES
 
 __all__ = ["Criterion"]
 
-_LOWER_IS_BETTER = ("loss", "mae", "rmse", "nll", "brier", "ece", "kl", "cross_entropy", "aurc")
+# the direction of a measure is stated where the measure is
+_LOWER_IS_BETTER = {"loss"} | {
+    name for table in MEASURES.values() for name, measure in table.items() if not measure.higher_is_better
+}
 
 
 @dataclass(frozen=True, slots=True)

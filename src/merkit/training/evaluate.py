@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from merkit.atomic import replacing
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError, StoreError
 from merkit.evaluation.bootstrap import Interval
@@ -45,16 +46,14 @@ class Predictions:
 
     def save(self, path: Path) -> None:
         """As `.npz`, by rename."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.stem}.tmp.npz")
         parts = {
             f"{kind}.{name}": value
             for kind in ("output", "target", "valid")
             for name, value in getattr(self, kind).items()
         }
         groups = {} if self.groups is None else {"groups": self.groups.astype(str)}
-        np.savez_compressed(temporary, **{"ids": self.ids.astype(str), **groups, **parts})  # ty: ignore[invalid-argument-type]
-        temporary.replace(path)
+        with replacing(path) as temporary:
+            np.savez_compressed(temporary, **{"ids": self.ids.astype(str), **groups, **parts})  # ty: ignore[invalid-argument-type]
 
     @classmethod
     def load(cls, path: Path) -> "Predictions":

@@ -12,9 +12,10 @@ from typing import Any
 import lightning.pytorch as pl
 import numpy as np
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
+from merkit.atomic import replacing
 from merkit.data.context import dialogue_context
 from merkit.data.loader import TableBatches, batch_loader
 from merkit.data.sampler import EpochBatches
@@ -25,7 +26,7 @@ from merkit.training.callbacks import Averaging, EpochDone, Keeper, write_histor
 from merkit.training.checkpoint import SafeCheckpointIO
 from merkit.training.config import TrainerConfig
 from merkit.training.criteria import Criterion
-from merkit.training.module import Answers, Trainee, collect
+from merkit.training.module import Answers, Trainee
 from merkit.training.optim import OptimConfig
 from merkit.training.trackers import build_tracker
 
@@ -186,28 +187,8 @@ def _finished(plan: Plan, keeper: Keeper, averaging: Averaging | None, folder: P
 
 def save_weights(weights: Mapping[str, torch.Tensor], path: Path) -> None:
     """A safetensors file, by rename."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    save_file({name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}, temporary)
-    temporary.replace(path)
-
-
-def load_weights(model: nn.Module, path: Path) -> nn.Module:
-    """The model with weights from a safetensors file, in evaluation mode."""
-    model.load_state_dict(load_file(path))
-    return model.eval()
-
-
-def evaluate_answers(
-    model: nn.Module,
-    table: ClipTable,
-    plan_modalities: tuple[str, ...],
-    specs: tuple[TargetSpec, ...],
-    trainer: TrainerConfig,
-    context: tuple[int, int],
-) -> Answers:
-    """Answers of `model` for every clip of `table`, in its order."""
-    loader, _ = loader_for(table, plan_modalities, trainer, context=context)
-    return collect(model, loader, specs)
+    with replacing(path) as temporary:
+        save_file({name: value.detach().cpu().clone().contiguous() for name, value in weights.items()}, temporary)
 
 
 @contextmanager

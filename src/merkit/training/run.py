@@ -10,7 +10,6 @@ A run of several seeds holds one such folder per seed, `seed-0`, `seed-1`, …
 """
 
 import json
-import os
 import platform
 import sys
 import time
@@ -25,6 +24,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from merkit import __version__
+from merkit.atomic import replacing
 from merkit.config import Config, config_from
 from merkit.errors import StoreError
 from merkit.schema import TargetSpec
@@ -34,10 +34,8 @@ __all__ = ["Run", "environment", "write_json"]
 
 def write_json(value: Any, path: Path) -> None:
     """Indented JSON, by rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(value, indent=1, ensure_ascii=False, default=str) + "\n", encoding="utf-8")
 
 
 def environment() -> dict[str, Any]:
@@ -76,6 +74,11 @@ class Run:
         write_json(dict(record), path / "record.json")
         write_json({"system": system, "config": config.to_dict()}, path / "config.json")
         return cls(path)
+
+    @classmethod
+    def of_seeds(cls, path: Path, system: str, config: Config) -> "Run":
+        """A folder for one run a seed; it trains nothing itself."""
+        return cls.create(path, system, config, {"status": "seeds"})
 
     def _json(self, name: str) -> dict[str, Any]:
         try:

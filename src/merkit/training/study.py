@@ -82,9 +82,7 @@ def run_study(
     for cell in grid:
         chosen = configs[cell.slug]
         folder = out / cell.slug
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json({"status": "seeds"}, folder / "record.json")
-        write_json({"system": system, "config": chosen.to_dict()}, folder / "config.json")
+        Run.of_seeds(folder, system, chosen)
         for seed in range(config.trainer.seed, config.trainer.seed + seeds):
             jobs.append((system, chosen.to_dict(), seed, folder / f"seed-{seed}"))
     for number, (_, _, _, folder) in enumerate(_trained(jobs, workers), start=1):

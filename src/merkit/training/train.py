@@ -20,7 +20,7 @@ from merkit.training.callbacks import EpochDone
 from merkit.training.fit import fit, loader_for
 from merkit.training.measuring import measure_of
 from merkit.training.module import Answers, collect
-from merkit.training.run import Run, environment, facts_of, write_json
+from merkit.training.run import Run, environment, facts_of
 
 __all__ = ["train", "train_seeds", "with_seed"]
 
@@ -129,10 +129,7 @@ def train_seeds(
     for seed in range(config.trainer.seed, config.trainer.seed + seeds):
         say(f"seed {seed}")
         train(system, with_seed(config, seed), out / f"seed-{seed}", table=table, say=say, epoch_done=epoch_done)
-    if not (out / "record.json").is_file():
-        write_json({"status": "seeds"}, out / "record.json")
-    write_json({"system": system, "config": config.to_dict()}, out / "config.json")
-    return Run(out)
+    return Run.of_seeds(out, system, config)
 
 
 def with_seed(config: Any, seed: int) -> Any:
