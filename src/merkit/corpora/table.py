@@ -78,7 +78,15 @@ def clip_table(
         np.array(words, str) if any(words) else None,
         hashes.astype(str) if any(hashes) else None,
         provenance,
+        _named(persons) if any(persons) else None,
     )
+
+
+def _named(persons: list[tuple[str, ...]]) -> np.ndarray:
+    """`(n,)` object: numpy would make a table of tuples of one length."""
+    names = np.empty(len(persons), object)
+    names[:] = persons
+    return names
 
 
 def _streams(

@@ -149,6 +149,7 @@ class ClipTable:
         texts: `(n,)` str, the words where they are known; for text encoders and the leakage check.
         media_sha256: `(n,)` str, hash of the media; empty where unknown.
         provenance: modality -> where its features come from.
+        entities: `(n,)` object, each a tuple of the names behind the clip's entities 0, 1, …; None where there are none.
 
     Example:
         >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
@@ -170,6 +171,7 @@ class ClipTable:
     texts: np.ndarray | None = None
     media_sha256: np.ndarray | None = None
     provenance: Mapping[str, Provenance] = field(default_factory=dict)
+    entities: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -179,6 +181,7 @@ class ClipTable:
             "turn": self.turn,
             "texts": self.texts,
             "media_sha256": self.media_sha256,
+            "entities": self.entities,
             **{f"group {kind}": names for kind, names in self.groups.items()},
             **{f"target {name}": column.value for name, column in self.targets.items()},
         }
@@ -207,6 +210,7 @@ class ClipTable:
             turn=picked(self.turn),
             texts=picked(self.texts),
             media_sha256=picked(self.media_sha256),
+            entities=picked(self.entities),
         )
 
     def where(self, split: str) -> "ClipTable":
