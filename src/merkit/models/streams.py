@@ -11,7 +11,27 @@ from merkit.data.batch import Tokens
 from merkit.models.dropout import Dropout
 from merkit.models.pooling import hide
 
-__all__ = ["StreamProjection", "drop_modalities", "joined", "over_clips", "over_entities", "rows_of"]
+__all__ = [
+    "StreamProjection",
+    "centre_and_scale",
+    "drop_modalities",
+    "joined",
+    "over_clips",
+    "over_entities",
+    "rows_of",
+]
+
+
+def centre_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation `(D,)` of tokens `(R, D)`, float64; a feature that does not vary has scale 1.
+
+    Example:
+        >>> centre_and_scale(np.array([[1.0, 5.0], [3.0, 5.0]]))
+        (array([2., 5.]), array([1., 1.]))
+    """
+    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    flat = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
+    return mean, np.where(flat, 1.0, deviation)
 
 
 class StreamProjection(nn.Module):
@@ -41,10 +61,9 @@ class StreamProjection(nn.Module):
     def fit(self, x: np.ndarray) -> None:
         """Sets mean and deviation from the tokens `x (R, D)` of the training part; constant features keep scale 1."""
         if len(x):
-            mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
-            flat = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
-            self.centre.copy_(torch.from_numpy(mean))
-            self.scale.copy_(torch.from_numpy(np.where(flat, 1.0, deviation)))
+            centre, scale = centre_and_scale(x)
+            self.centre.copy_(torch.from_numpy(centre))
+            self.scale.copy_(torch.from_numpy(scale))
 
     def forward(self, tokens: Tokens) -> Tokens:
         """`(…, T, dim)` to `(…, T, width)`. What stands under a False mask is replaced on the way in: a NaN there would
