@@ -125,7 +125,8 @@ def _streams(
             number = 0 if entity is None else persons[at[clip]].index(entity) + (clip in shifted)
             return at[clip], number
 
-        streams[modality] = _column(store, modality, sorted((*place(i), i) for i in own))
+        named = any(index["entity"][i] is not None for i in own)
+        streams[modality] = _column(store, modality, sorted((*place(i), i) for i in own), named)
         made_by = sorted({index["extractor_id"][i] for i in own})
         if len(made_by) > 1:
             raise StoreError(f"{store.path}: {modality} tokens were made by {', '.join(made_by)}; extract them anew")
@@ -136,7 +137,9 @@ def _streams(
     return streams, sources, persons, known
 
 
-def _column(store: "FeatureStore", modality: str, places: list[tuple[int, int, int]]) -> "TokenColumn":
+def _column(
+    store: "FeatureStore", modality: str, places: list[tuple[int, int, int]], per_entity: bool
+) -> "TokenColumn":
     from merkit.data.table import TokenColumn
 
     tokens = [store.tokens(row) for _, _, row in places]
@@ -149,6 +152,7 @@ def _column(store: "FeatureStore", modality: str, places: list[tuple[int, int, i
         np.array([clip for clip, _, _ in places], np.int64),
         np.array([entity for _, entity, _ in places], np.int64),
         np.concatenate([each.start_s for each in tokens]),
+        per_entity,
     )
 
 

@@ -134,6 +134,9 @@ def collate(
 ) -> Batch:
     """The batch of the clips `rows (B,)`.
 
+    Streams of persons are padded to as many entities as targets are asked of, or, without such targets, to as many as the
+    batch has. Streams of the clip as a whole keep one: `(B, 1, T, D)`.
+
     Args:
         table: where they are.
         rows: int64 indices.
@@ -152,15 +155,17 @@ def collate(
         around = place[wanted]  # -1 names the spare last element, which is -1 as well
         own = (wanted == rows[:, None]).argmax(1)
         position = np.arange(wanted.shape[1]) - own[:, None]
-    entities = 1
     columns = {name: table.streams[name].take(everything) for name in modalities}
-    if columns:
-        entities = max(1, *(int(column.entity.max(initial=0)) + 1 for column in columns.values()))
+    # answers and targets must line up, whoever happens to be there in this batch
+    entities = table.entity_count or 1 + max((int(c.entity.max(initial=0)) for c in columns.values()), default=0)
     targets = {name: column.take(rows) for name, column in table.targets.items()} if with_targets else {}
     return Batch(
         ids=tuple(map(str, table.ids[everything])),
         size=len(rows),
-        tokens={name: tokens_of(column, len(everything), entities) for name, column in columns.items()},
+        tokens={
+            name: tokens_of(column, len(everything), entities if column.per_entity else 1)
+            for name, column in columns.items()
+        },
         context=None if around is None else torch.from_numpy(around),
         position=None if position is None else torch.from_numpy(position),
         targets={name: torch.from_numpy(np.ascontiguousarray(column.value)) for name, column in targets.items()},

@@ -41,6 +41,8 @@ class TokenColumn:
         clip: `(S,)` int64: row of the clip that sequence `s` belongs to. Clips without the modality have no sequence.
         entity: `(S,)` int64: place of the entity among the clip's entities; 0 for the clip as a whole.
         start_s: `(R,)` float64 seconds; None where the features carry no times.
+        per_entity: whether sequences belong to persons within clips. A column that has an entity beyond 0 knows it by
+            itself; what is taken from a column remembers it, even where only entity 0 is left.
     """
 
     x: np.ndarray
@@ -48,6 +50,11 @@ class TokenColumn:
     clip: np.ndarray
     entity: np.ndarray
     start_s: np.ndarray | None = None
+    per_entity: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.per_entity and self.entity.max(initial=0) > 0:
+            object.__setattr__(self, "per_entity", True)
 
     @classmethod
     def one_per_clip(cls, x: np.ndarray, present: np.ndarray | None = None) -> "TokenColumn":
@@ -100,6 +107,7 @@ class TokenColumn:
             np.repeat(np.arange(len(rows)), count),
             self.entity[sequences],
             None if self.start_s is None else self.start_s[tokens],
+            self.per_entity,
         )
 
 
@@ -188,6 +196,22 @@ class ClipTable:
         for name, column in columns.items():
             if column is not None and len(column) != n:
                 raise ValueError(f"corpus {self.name}: {name} has {len(column)} rows, there are {n} ids")
+        asked = self.entity_count
+        for name, column in self.targets.items():
+            if column.spec.per_entity and column.value.shape[1] != asked:
+                raise ValueError(
+                    f"corpus {self.name}: target {name} is asked of {column.value.shape[1]} entities, not {asked}"
+                )
+        for name, column in self.streams.items():
+            if asked is not None and column.entity.max(initial=0) >= asked:
+                raise ValueError(
+                    f"corpus {self.name}: stream {name} has entity {column.entity.max()}, targets are asked of {asked}"
+                )
+
+    @property
+    def entity_count(self) -> int | None:
+        """`N` that targets per entity are asked of; None where there are none."""
+        return next((column.value.shape[1] for column in self.targets.values() if column.spec.per_entity), None)
 
     def __len__(self) -> int:
         return len(self.ids)
