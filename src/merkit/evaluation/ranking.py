@@ -5,7 +5,7 @@ All labels are ranked in one sort over the columns; equal scores are one thresho
 
 import numpy as np
 
-__all__ = ["auroc", "average_precision", "mean_average_precision"]
+__all__ = ["auroc", "average_precision", "label_average_precision", "mean_average_precision"]
 
 
 def average_precision(score: np.ndarray, target: np.ndarray) -> float:
@@ -25,8 +25,8 @@ def average_precision(score: np.ndarray, target: np.ndarray) -> float:
     return float(_precisions(np.asarray(score)[:, None], np.asarray(target, bool)[:, None])[0])
 
 
-def mean_average_precision(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> float:
-    """Mean over the labels that have a positive (mAP); NaN where none has.
+def label_average_precision(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
+    """`(K,)` average precision of each label; NaN where it has no positive.
 
     Args:
         prob: `(n, K)`.
@@ -34,14 +34,24 @@ def mean_average_precision(prob: np.ndarray, target: np.ndarray, valid: np.ndarr
         valid: `(n, K)` bool; what is not known counts for nothing.
 
     Example:
-        >>> mean_average_precision(np.array([[0.9, 0.2], [0.1, 0.1]]), np.array([[1, 0], [0, 0]]))
-        1.0
+        >>> label_average_precision(np.array([[0.9, 0.2], [0.1, 0.1]]), np.array([[1, 0], [0, 0]]))
+        array([ 1., nan])
     """
     positive = np.asarray(target) > 0.5
     if valid is not None:
         # what is not known comes last, where it gains no recall and spoils nobody's precision
         prob, positive = np.where(valid, prob, -np.inf), positive & valid
-    return _mean_of_known(_precisions(prob, positive))
+    return _precisions(prob, positive)
+
+
+def mean_average_precision(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """Mean over the labels that have a positive (mAP); NaN where none has. See `label_average_precision`.
+
+    Example:
+        >>> mean_average_precision(np.array([[0.9, 0.2], [0.1, 0.1]]), np.array([[1, 0], [0, 0]]))
+        1.0
+    """
+    return _mean_of_known(label_average_precision(prob, target, valid))
 
 
 def auroc(score: np.ndarray, target: np.ndarray) -> float:
