@@ -34,8 +34,8 @@ def with_published_weights(held: dict[str, torch.Tensor], **options) -> EmoTx:
         for layer, theirs in zip(model.encoder.layers, reference.layers, strict=True):
             layer.load_torch(theirs)
         for ours, theirs in (("scene", "scene"), ("face", "char"), ("text", "srt")):
-            model.projections[ours].linear.weight.copy_(weights[f"{theirs}_dim_reduction.weight"])
-            model.projections[ours].linear.bias.copy_(weights[f"{theirs}_dim_reduction.bias"])
+            model.projections[ours].weight.copy_(weights[f"{theirs}_dim_reduction.weight"])
+            model.projections[ours].bias.copy_(weights[f"{theirs}_dim_reduction.bias"])
         for row, code in enumerate(("scene", "character", "text")):
             model.codes[code].copy_(weights["type_emb.weight"][row])
         model.character.copy_(weights["char_emb.weight"])

@@ -19,10 +19,10 @@ from merkit.errors import ConfigError
 from merkit.models.attention import PositionCode
 from merkit.models.classifier import Outputs
 from merkit.models.ragged import RaggedEncoder, RaggedRows
-from merkit.models.streams import centre_and_scale
+from merkit.models.streams import Standardise
 from merkit.schema import TargetSpec
 
-__all__ = ["BIN_S", "LEVELS", "EmoTx", "Level", "SceneProjection", "time_bins", "who_is_there"]
+__all__ = ["BIN_S", "LEVELS", "EmoTx", "Level", "time_bins", "who_is_there"]
 
 Level = Literal["scene", "character"]
 # What a stream tells of. `lines` are utterances whose speaker is known; published EmoTx has the other three.
@@ -66,38 +66,6 @@ def who_is_there(batch: Batch, streams: Sequence[str]) -> Tensor:
 
 def _device(batch: Batch) -> torch.device:
     return next(iter(batch.tokens.values())).mask.device
-
-
-class SceneProjection(nn.Module):
-    """Features of one stream, standardised where training fitted that, to the model's width.
-
-    Args:
-        dim: width of the features.
-        width: `D`.
-
-    Example:
-        >>> SceneProjection(3, 2)(torch.ones(5, 3)).shape
-        torch.Size([5, 2])
-    """
-
-    def __init__(self, dim: int, width: int) -> None:
-        super().__init__()
-        self.centre: Tensor
-        self.scale: Tensor
-        self.register_buffer("centre", torch.zeros(dim))
-        self.register_buffer("scale", torch.ones(dim))
-        self.linear = nn.Linear(dim, width)
-
-    def fit(self, column: TokenColumn) -> None:
-        """Sets mean and deviation from the tokens of the training part; constant features keep scale 1."""
-        if len(column.x):
-            centre, scale = centre_and_scale(column.x)
-            self.centre.copy_(torch.from_numpy(centre))
-            self.scale.copy_(torch.from_numpy(scale))
-
-    def forward(self, x: Tensor) -> Tensor:
-        """`(R, dim)` to `(R, D)`."""
-        return self.linear((x - self.centre) / self.scale)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -182,7 +150,8 @@ class EmoTx(nn.Module):
         self.queries, self.absent_queries = queries, absent_queries
         asked = [_level(spec) for spec in specs]
         count = self.labels if queries == "labels" else 1
-        self.projections = nn.ModuleDict({name: SceneProjection(widths[name], width) for name in self.looks})
+        self.scales = nn.ModuleDict({name: Standardise(widths[name]) for name in self.looks})
+        self.projections = nn.ModuleDict({name: nn.Linear(widths[name], width) for name in self.looks})
         codes = dict.fromkeys([*(_CODES[name] for name in self.looks), *asked])
         self.codes = nn.ParameterDict({name: torch.randn(width) for name in codes})
         personal = "character" in asked or any(LEVELS[name] == "character" for name in self.looks)
@@ -198,9 +167,9 @@ class EmoTx(nn.Module):
 
     def fit_standardiser(self, streams: Mapping[str, TokenColumn]) -> None:
         """Sets each stream's centre and scale from the tokens of the TRAINING part."""
-        for name, layer in self.projections.items():
-            assert isinstance(layer, SceneProjection)
-            layer.fit(streams[name])
+        for name, layer in self.scales.items():
+            assert isinstance(layer, Standardise)
+            layer.fit(streams[name].x)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """target -> logits: `(B, K)` of the scene, `(B, N, K)` of characters, 0 for those who are not there."""
@@ -252,7 +221,7 @@ class EmoTx(nn.Module):
         """The real tokens of a stream with all their codes."""
         mask = tokens.mask[:size]
         clip, entity, step = mask.nonzero(as_tuple=True)
-        x = self.projections[name](tokens.x[:size][mask]) + self.codes[_CODES[name]]
+        x = self.projections[name](self.scales[name](tokens.x[:size][mask])) + self.codes[_CODES[name]]
         if tokens.times is None:
             bins = (mask.cumsum(-1) - 1)[mask].clamp_max(_LATEST_BIN - 1)
         else:
@@ -295,15 +264,16 @@ class EmoTx(nn.Module):
         first, found = asked, {}
         for name, each in rows.items():
             shape = batch.tokens[name].mask.shape[1:]
-            column = torch.full_like(layout.order, shape.numel())  # one spare column takes what is not of this stream
+            places = shape[0] * shape[1]
+            column = torch.full_like(layout.order, places)  # one spare column takes what is not of this stream
             column[first : first + len(each.place)] = each.place
             first += len(each.place)
-            whole = each.x.new_zeros(asked, shape.numel())
+            whole = each.x.new_zeros(asked, places)
             for group, weight in zip(layout.groups, looked, strict=True):
                 at = column[group.rows]
                 if group.real is not None:
-                    at = at.masked_fill(~group.real, shape.numel())
-                spread = weight.new_zeros(*weight.shape[:2], shape.numel() + 1)
+                    at = at.masked_fill(~group.real, places)
+                spread = weight.new_zeros(*weight.shape[:2], places + 1)
                 spread.scatter_add_(2, at[:, None].expand_as(weight), weight)
                 took = spread[..., :-1]
                 if group.asking is None:

@@ -34,29 +34,25 @@ def centre_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return mean, np.where(flat, 1.0, deviation)
 
 
-class StreamProjection(nn.Module):
-    """One modality: standardised with buffers that `fit` sets, then a linear layer and GELU.
+class Standardise(nn.Module):
+    """`(x - centre) / scale`, with buffers that `fit` sets; nothing changes before that.
 
     Args:
         dim: width of the features.
-        width: `D` that the model works in.
-        dropout: on the standardised features, in training.
 
     Example:
-        >>> layer = StreamProjection(3, 8)
+        >>> layer = Standardise(3)
         >>> layer.fit(np.array([[0.0, 1.0, 5.0], [2.0, 3.0, 5.0]]))
-        >>> layer.centre.tolist(), layer.scale.tolist()
-        ([1.0, 2.0, 5.0], [1.0, 1.0, 1.0])
+        >>> layer(torch.tensor([[0.0, 3.0, 5.0]])).tolist()
+        [[-1.0, 1.0, 0.0]]
     """
 
-    def __init__(self, dim: int, width: int, dropout: float = 0.0) -> None:
+    def __init__(self, dim: int) -> None:
         super().__init__()
         self.centre: Tensor
         self.scale: Tensor
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
-        self.dropout = Dropout(dropout)
-        self.linear = nn.Linear(dim, width)
 
     def fit(self, x: np.ndarray) -> None:
         """Sets mean and deviation from the tokens `x (R, D)` of the training part; constant features keep scale 1."""
@@ -65,10 +61,34 @@ class StreamProjection(nn.Module):
             self.centre.copy_(torch.from_numpy(centre))
             self.scale.copy_(torch.from_numpy(scale))
 
-    def forward(self, tokens: Tokens) -> Tokens:
+    def forward(self, x: Tensor) -> Tensor:
+        """`(…, D)` to the same."""
+        return (x - self.centre) / self.scale
+
+
+class StreamProjection(Standardise):
+    """One modality: standardised, then dropout, a linear layer and GELU.
+
+    Args:
+        dim: width of the features.
+        width: `D` that the model works in.
+        dropout: on the standardised features, in training.
+
+    Example:
+        >>> tokens = Tokens(torch.randn(2, 1, 4, 3), torch.ones(2, 1, 4) > 0)
+        >>> StreamProjection(3, 8)(tokens).x.shape
+        torch.Size([2, 1, 4, 8])
+    """
+
+    def __init__(self, dim: int, width: int, dropout: float = 0.0) -> None:
+        super().__init__(dim)
+        self.dropout = Dropout(dropout)
+        self.linear = nn.Linear(dim, width)
+
+    def forward(self, tokens: Tokens) -> Tokens:  # ty: ignore[incompatible-method-override]
         """`(…, T, dim)` to `(…, T, width)`. What stands under a False mask is replaced on the way in: a NaN there would
         reach the gradient of the weights even where no result depends on it."""
-        x = self.dropout((hide(tokens.x, tokens.mask) - self.centre) / self.scale)
+        x = self.dropout(super().forward(hide(tokens.x, tokens.mask)))
         return Tokens(F.gelu(self.linear(x)), tokens.mask, tokens.times)
 
 
