@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from merkit.data.draws import Draw
 from merkit.data.table import ClipTable, TokenColumn
+from merkit.data.token_sampling import Sampling, entity_places
 
 __all__ = ["Batch", "Tokens", "collate", "tokens_of"]
 
@@ -131,6 +133,8 @@ def collate(
     modalities: tuple[str, ...],
     context: np.ndarray | None = None,
     with_targets: bool = True,
+    sampling: Sampling | None = None,
+    draw: Draw | None = None,
 ) -> Batch:
     """The batch of the clips `rows (B,)`.
 
@@ -144,6 +148,8 @@ def collate(
         context: `(n, C)` int64 of the whole table from `merkit.data.context.dialogue_context`: rows around each clip in
             order of time, itself included, -1 = none.
         with_targets: False for prediction.
+        sampling: which tokens are taken; None = all.
+        draw: of the epoch, for training; without it nothing is random.
     """
     everything, around, position = rows, None, None
     if context is not None:
@@ -155,10 +161,20 @@ def collate(
         around = place[wanted]  # -1 names the spare last element, which is -1 as well
         own = (wanted == rows[:, None]).argmax(1)
         position = np.arange(wanted.shape[1]) - own[:, None]
-    columns = {name: table.streams[name].take(everything) for name in modalities}
+    sampling, places = sampling or Sampling(), None
+    if sampling.shuffle_entities and draw is not None:
+        places = entity_places(table, everything, modalities, draw)
+    columns = {}
+    for name in modalities:
+        column = table.streams[name]
+        own = places if column.per_entity else None
+        columns[name] = column.take(everything, keep=sampling.keep(name, draw), places=own)
     # answers and targets must line up, whoever happens to be there in this batch
     entities = table.entity_count or 1 + max((int(c.entity.max(initial=0)) for c in columns.values()), default=0)
-    targets = {name: column.take(rows) for name, column in table.targets.items()} if with_targets else {}
+    targets = {}
+    if with_targets:
+        own = None if places is None else places[: len(rows)]
+        targets = {name: column.take(rows, places=own) for name, column in table.targets.items()}
     return Batch(
         ids=tuple(map(str, table.ids[everything])),
         size=len(rows),

@@ -7,10 +7,14 @@ one gather and nothing is ever padded at rest.
 import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from merkit.schema import TargetSpec
+
+if TYPE_CHECKING:
+    from merkit.data.token_sampling import Keep
 
 __all__ = ["ClipTable", "Provenance", "TargetColumn", "TokenColumn"]
 
@@ -94,18 +98,39 @@ class TokenColumn:
         """`(S,)` tokens in each sequence."""
         return np.diff(self.offsets)
 
-    def take(self, rows: np.ndarray) -> "TokenColumn":
-        """The column of the clips `rows (m,)` in that order; `clip` then counts from 0 to m - 1."""
+    def sequences(self, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The sequences of the clips `rows (m,)`: `(Q,)` numbers, and `(Q,)` which place in `rows` each belongs to."""
         first = np.searchsorted(self.clip, rows, "left")
         count = np.searchsorted(self.clip, rows, "right") - first
-        sequences = _ranges(first, count)
-        lengths = self.lengths[sequences]
-        tokens = _ranges(self.offsets[sequences], lengths)
+        return _ranges(first, count), np.repeat(np.arange(len(rows)), count)
+
+    def take(self, rows: np.ndarray, *, keep: "Keep | None" = None, places: np.ndarray | None = None) -> "TokenColumn":
+        """The column of the clips `rows (m,)` in that order; `clip` then counts from 0 to m - 1.
+
+        Args:
+            rows: clips.
+            keep: which tokens of each sequence to take (`merkit.data.token_sampling`); no other is read. None = all.
+            places: `(m, N)`: entity `e` of clip `rows[i]` becomes entity `places[i, e]`.
+        """
+        sequences, clip = self.sequences(rows)
+        entity = self.entity[sequences]
+        if places is not None:
+            moved = places[clip, entity]
+            order = np.lexsort((moved, clip))
+            sequences, entity, moved = sequences[order], entity[order], moved[order]  # `clip` is sorted already
+        else:
+            moved = entity
+        lengths, first = self.lengths[sequences], self.offsets[sequences]
+        if keep is None:
+            tokens = _ranges(first, lengths)
+        else:
+            within, lengths = keep(rows[clip], entity, lengths)
+            tokens = np.repeat(first, lengths) + within
         return TokenColumn(
             self.x[tokens],
             np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64),
-            np.repeat(np.arange(len(rows)), count),
-            self.entity[sequences],
+            clip,
+            moved,
             None if self.start_s is None else self.start_s[tokens],
             self.per_entity,
         )
@@ -135,10 +160,17 @@ class TargetColumn:
     valid: np.ndarray
     votes: np.ndarray | None = None
 
-    def take(self, rows: np.ndarray) -> "TargetColumn":
-        """The column of the clips `rows`."""
+    def take(self, rows: np.ndarray, *, places: np.ndarray | None = None) -> "TargetColumn":
+        """The column of the clips `rows`; per entity, with entities moved to their `places` (see `TokenColumn.take`)."""
         votes = None if self.votes is None else self.votes[rows]
-        return replace(self, value=self.value[rows], valid=self.valid[rows], votes=votes)
+        value, valid = self.value[rows], self.valid[rows]
+        if places is not None and self.spec.per_entity:
+            came_from = np.argsort(places, 1)
+            value, valid = (
+                np.take_along_axis(each, came_from.reshape(*came_from.shape, *[1] * (each.ndim - 2)), 1)
+                for each in (value, valid)
+            )
+        return replace(self, value=value, valid=valid, votes=votes)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

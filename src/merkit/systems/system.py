@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from torch import nn
 
 from merkit.data.table import ClipTable
+from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
 from merkit.systems import fusion
@@ -25,6 +26,10 @@ def _load_data(config: Any, *, root: Path | None = None, split: str | None = Non
     return load_table(config.data, root=root, split=split)
 
 
+def _all_tokens(config: Any) -> Sampling | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """One recipe.
@@ -36,6 +41,7 @@ class System:
         build_model: `(config, {modality: width}, specs) -> model`, to load saved weights into.
         presets: named starting points.
         load: `(config, root, split) -> table`.
+        sampling: `config -> Sampling`: which tokens a model sees, in training and in every evaluation; None = all.
     """
 
     name: str
@@ -44,6 +50,7 @@ class System:
     build_model: Callable[[Any, dict[str, int], tuple[TargetSpec, ...]], nn.Module]
     presets: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     load: _Load = _load_data
+    sampling: Callable[[Any], Sampling | None] = _all_tokens
 
 
 SYSTEMS: dict[str, System] = {

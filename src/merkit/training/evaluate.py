@@ -138,7 +138,13 @@ def predictions_of(run: Run, table: ClipTable) -> Predictions:
             raise ConfigError(
                 f"{run.path} answers {spec.name} ({spec.kind} over {', '.join(spec.labels)}); {table.name} asks {asked}"
             )
-    loader, _ = loader_for(table, modalities, config.trainer, context=(config.data.earlier, config.data.later))
+    loader, _ = loader_for(
+        table,
+        modalities,
+        config.trainer,
+        context=(config.data.earlier, config.data.later),
+        sampling=run.system.sampling(config),
+    )
     answers = collect(model, loader, run.specs)
     temperature = run.record.get("temperature", {})
     groups = table.groups.get(config.data.split.by, table.dialogue)

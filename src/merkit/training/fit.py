@@ -20,6 +20,7 @@ from merkit.data.context import dialogue_context
 from merkit.data.loader import TableBatches, batch_loader
 from merkit.data.sampler import EpochBatches
 from merkit.data.table import ClipTable
+from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
 from merkit.training.callbacks import Averaging, EpochDone, Keeper, write_history
@@ -47,6 +48,8 @@ class Plan:
         trainer: the rest.
         context: `earlier, later` turns of the dialogue.
         measure: answers over the valid split -> measures.
+        sampling: which tokens the model sees, anew each epoch in training; None = all. `training.train` takes it from
+            the system where a plan leaves it out, and evaluation always does.
     """
 
     table: ClipTable
@@ -58,6 +61,7 @@ class Plan:
     trainer: TrainerConfig
     measure: Callable[[Answers], Mapping[str, float]]
     context: tuple[int, int] = (0, 0)
+    sampling: Sampling | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,15 +89,30 @@ def loader_for(
     context: tuple[int, int] = (0, 0),
     train: bool = False,
     with_targets: bool = True,
+    sampling: Sampling | None = None,
 ) -> tuple[Any, EpochBatches]:
-    """Batches of one split's clips and the order they come in: shuffled for training, else as in the table."""
+    """Batches of one split's clips and the order they come in: shuffled for training, else as in the table.
+
+    Args:
+        table: clips of one split.
+        modalities: streams to take.
+        trainer: batch size, seed, workers.
+        context: `earlier, later` turns of the dialogue.
+        train: False keeps the order of the table and leaves nothing to chance.
+        with_targets: False for prediction.
+        sampling: which tokens are taken; None = all.
+
+    Raises:
+        ConfigError: `trainer.balance` without a single-label target.
+    """
     rows = dialogue_context(table, *context)
     lengths = None
     if trainer.bucket and train:
         lengths = np.zeros(len(table), np.int64)
         for name in modalities:
             column = table.streams[name]
-            np.maximum.at(lengths, column.clip, column.lengths)
+            seen = column.lengths if sampling is None else sampling.counts(name, column.lengths, training=True)
+            np.maximum.at(lengths, column.clip, seen)
         lengths = lengths if lengths.max(initial=0) > 1 else None
     balance = None
     if trainer.balance and train:
@@ -110,7 +129,7 @@ def loader_for(
         groups=table.dialogue if rows is not None and train else None,
         balance=balance if rows is None else None,
     )
-    dataset = TableBatches(table, modalities, rows, with_targets)
+    dataset = TableBatches(table, modalities, rows, with_targets, sampling, trainer.seed if train else None)
     return batch_loader(dataset, order, workers=trainer.workers), order
 
 
@@ -131,8 +150,9 @@ def fit(plan: Plan, folder: Path, *, resume: bool = True, epoch_done: EpochDone 
         )
     watch = Criterion.parse("loss" if config.watch == "last" else config.watch)
     trainee = Trainee(plan.model, plan.objective, plan.specs, plan.optim, plan.measure, watch, config.seed)
-    loader, order = loader_for(train, plan.modalities, config, context=plan.context, train=True)
-    valid_loader = loader_for(valid, plan.modalities, config, context=plan.context)[0] if len(valid) else None
+    parts: dict[str, Any] = {"context": plan.context, "sampling": plan.sampling}
+    loader, order = loader_for(train, plan.modalities, config, train=True, **parts)
+    valid_loader = loader_for(valid, plan.modalities, config, **parts)[0] if len(valid) else None
     averaging = Averaging(config.ema) if config.ema else None
     keeper = Keeper(folder, config, averaging, epoch_done, order)
     begun = time.perf_counter()

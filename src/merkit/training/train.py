@@ -72,6 +72,10 @@ def train(
     leakage.raise_if_leaking()
     torch.manual_seed(config.trainer.seed)
     made = recipe.plan(config, seen)
+    sampling = recipe.sampling(config)
+    if made.sampling is not None and made.sampling != sampling:
+        raise ConfigError(f"system {system} trains with {made.sampling} and would be evaluated with {sampling}")
+    made = replace(made, sampling=sampling)
     counts = {str(split): int(n) for split, n in zip(*np.unique(table.split, return_counts=True), strict=True)}
     run = Run.create(
         out,
@@ -101,9 +105,8 @@ def train(
     valid = seen.where("valid")
     facts: dict[str, Any] = {"best": fitted.best, "seconds": round(fitted.seconds, 2), "epochs": len(fitted.history)}
     if len(valid):
-        answers = collect(
-            fitted.model, loader_for(valid, made.modalities, made.trainer, context=made.context)[0], made.specs
-        )
+        loader, _ = loader_for(valid, made.modalities, made.trainer, context=made.context, sampling=made.sampling)
+        answers = collect(fitted.model, loader, made.specs)
         facts["temperature"] = temperatures(answers, made.specs)
         measures = measure_of(made.specs)(answers)
         facts["valid"] = {key: None if math.isnan(value) else value for key, value in measures.items()}
