@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.data.table import ClipTable, TargetColumn, TokenColumn
     from merkit.features.store import FeatureStore
 
-__all__ = ["clip_table"]
+__all__ = ["clip_table", "stored_column"]
 
 
 def clip_table(
@@ -126,7 +126,7 @@ def _streams(
             return at[clip], number
 
         named = any(index["entity"][i] is not None for i in own)
-        streams[modality] = _column(store, modality, sorted((*place(i), i) for i in own), named)
+        streams[modality] = stored_column(store, modality, sorted((*place(i), i) for i in own), named)
         made_by = sorted({index["extractor_id"][i] for i in own})
         if len(made_by) > 1:
             raise StoreError(f"{store.path}: {modality} tokens were made by {', '.join(made_by)}; extract them anew")
@@ -137,9 +137,20 @@ def _streams(
     return streams, sources, persons, known
 
 
-def _column(
+def stored_column(
     store: "FeatureStore", modality: str, places: list[tuple[int, int, int]], per_entity: bool
 ) -> "TokenColumn":
+    """Tokens of a store as one column.
+
+    Args:
+        store: where they are.
+        modality: for messages.
+        places: `(clip, entity, row of the store)`, in order.
+        per_entity: whether the entities are persons within clips.
+
+    Raises:
+        StoreError: they differ in width, or a shard is damaged.
+    """
     from merkit.data.table import TokenColumn
 
     tokens = [store.tokens(row) for _, _, row in places]

@@ -1,6 +1,6 @@
 """Dialogues as scenes: what was said by anyone and by each character, and which labels they showed."""
 
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -8,7 +8,7 @@ from merkit.data.table import ClipTable, TargetColumn, TokenColumn
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
 
-__all__ = ["mean_tokens", "scenes_of_dialogues"]
+__all__ = ["column_of_rows", "mean_tokens", "scenes_of_dialogues"]
 
 # Transcripts carry no times. Conversational English runs at about 150 words a minute.
 _WORDS_PER_S = 2.5
@@ -51,14 +51,16 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
         >>> said = ClipTable("t", np.array(["a", "b"]), np.array(["train"] * 2), {"text": TokenColumn.one_per_clip(np.eye(2))},
         ...     {"emotion": TargetColumn(spec, np.array([0, 1]), np.array([True, True]))},
         ...     {"character": np.array(["Ann", "Bob"])}, np.array(["d", "d"]), np.array([0, 1]))
-        >>> scenes = scenes_of_dialogues(said)
+        >>> scenes = scenes_of_dialogues(said, characters=2)
         >>> scenes.targets["scene"].value.tolist(), scenes.targets["character"].value.tolist(), scenes.entities[0]
         ([[1.0, 1.0]], [[[1.0, 0.0], [0.0, 1.0]]], ('Ann', 'Bob'))
     """
     if table.dialogue is None or table.turn is None or "character" not in table.groups:
         raise ConfigError(f"corpus {table.name} has no dialogues with named speakers to make scenes of")
     if target not in table.targets or table.targets[target].spec.kind != "single_label":
-        raise ConfigError(f"corpus {table.name} has no single-label target {target!r}; there are {', '.join(table.targets)}")
+        raise ConfigError(
+            f"corpus {table.name} has no single-label target {target!r}; there are {', '.join(table.targets)}"
+        )
     if "text" not in table.streams:
         raise ConfigError(f"corpus {table.name} has no text features: set data.text_encoder=minilm, or extract them")
     # split first: MELD counts its dialogues anew in every part
@@ -71,14 +73,18 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
     seconds = _seconds(table.texts, scene, len(table))
     text = mean_tokens(table.streams["text"])
     known = text.clip  # utterances that have a token, in order
-    streams = {"text": _column(text.x, scene[known], np.zeros(len(known), np.int64), seconds[known])}
+    streams = {
+        "text": column_of_rows(text.x, scene[known], np.zeros(len(known), np.int64), seconds[known], per_entity=False)
+    }
     # every (utterance, character) pair once, sorted by scene, character, time
     row, place = speaker.rows, speaker.places
     has = np.isin(row, known)
     row, place = row[has], place[has]
     pairs = np.lexsort((row, place, scene[row]))
     row, place = row[pairs], place[pairs]
-    streams["lines"] = _column(text.x[np.searchsorted(known, row)], scene[row], place, seconds[row])
+    streams["lines"] = column_of_rows(
+        text.x[np.searchsorted(known, row)], scene[row], place, seconds[row], per_entity=True
+    )
 
     column = table.targets[target]
     labels = len(column.spec.labels)
@@ -91,7 +97,9 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
     shown = own.any(-1, keepdims=True).repeat(labels, -1)
     targets = {
         "scene": TargetColumn(
-            TargetSpec("scene", "multi_label", column.spec.labels), anyone, anyone.any(1, keepdims=True).repeat(labels, 1)
+            TargetSpec("scene", "multi_label", column.spec.labels),
+            anyone,
+            anyone.any(1, keepdims=True).repeat(labels, 1),
         ),
         "character": TargetColumn(TargetSpec("character", "multi_label", column.spec.labels, True), own, shown),
     }
@@ -108,11 +116,13 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
     )
 
 
+@dataclass(frozen=True, slots=True, eq=False)
 class _Speakers:
-    """Names by scene, and every (utterance, character) pair."""
+    """Names by scene `(n,)`, and every (utterance, character) pair: its row and the character's place."""
 
-    def __init__(self, names: np.ndarray, rows: np.ndarray, places: np.ndarray) -> None:
-        self.names, self.rows, self.places = names, rows, places
+    names: np.ndarray
+    rows: np.ndarray
+    places: np.ndarray
 
 
 def _speakers(said_by: np.ndarray, scene: np.ndarray, n: int, characters: int) -> _Speakers:
@@ -127,7 +137,7 @@ def _speakers(said_by: np.ndarray, scene: np.ndarray, n: int, characters: int) -
     for row, name in zip(rows, who, strict=True):
         counts[scene[row]][name] = counts[scene[row]].get(name, 0) + 1
     held = np.empty(n, object)
-    held[:] = [tuple(sorted(count, key=lambda name: (-count[name], name))[:characters]) for count in counts]  # noqa: B023
+    held[:] = [tuple(sorted(count, key=lambda name: (-count[name], name))[:characters]) for count in counts]
     place = [{name: i for i, name in enumerate(names)} for names in held]
     kept = [(row, place[scene[row]][name]) for row, name in zip(rows, who, strict=True) if name in place[scene[row]]]
     pairs = np.array(kept, np.int64).reshape(-1, 2)
@@ -151,9 +161,17 @@ def _joined(texts: np.ndarray | None, scene: np.ndarray, n: int) -> np.ndarray |
     return np.array([" ".join(part) for part in parts], str)
 
 
-def _column(x: np.ndarray, clip: np.ndarray, entity: np.ndarray, start_s: np.ndarray) -> TokenColumn:
-    """Tokens sorted by clip and entity, as sequences."""
-    if not len(x):
-        return TokenColumn(x, np.zeros(1, np.int64), clip, entity, start_s)
-    begins = np.flatnonzero(np.r_[True, (np.diff(clip) != 0) | (np.diff(entity) != 0)])
-    return TokenColumn(x, np.r_[begins, len(x)].astype(np.int64), clip[begins], entity[begins], start_s)
+def column_of_rows(
+    x: np.ndarray, clip: np.ndarray, entity: np.ndarray, start_s: np.ndarray, *, per_entity: bool
+) -> TokenColumn:
+    """Tokens `(R, D)` that are sorted by clip and entity, as sequences.
+
+    Example:
+        >>> column_of_rows(np.ones((3, 2)), np.array([0, 0, 4]), np.zeros(3, int), np.arange(3.0), per_entity=False).clip
+        array([0, 4])
+    """
+    begins = (
+        np.flatnonzero(np.r_[True, (np.diff(clip) != 0) | (np.diff(entity) != 0)]) if len(x) else np.zeros(0, np.int64)
+    )
+    offsets = np.r_[begins, len(x)].astype(np.int64)
+    return TokenColumn(x, offsets, clip[begins], entity[begins], start_s, per_entity)
