@@ -13,7 +13,7 @@ from merkit.data import splits
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 
-__all__ = ["DataConfig", "SplitConfig", "load_table", "modalities_of", "targets_of"]
+__all__ = ["DataConfig", "SplitConfig", "arranged", "load_table", "modalities_of", "targets_of"]
 
 
 class SplitConfig(Config):
@@ -95,11 +95,27 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
         streams={name: table.streams[name] for name in wanted},
         targets={name: table.targets[name] for name in targets},
     )
+    return arranged(table, config, where=where, moved=root is not None, split=split)
+
+
+def arranged(table: ClipTable, config: DataConfig, *, where: Path, moved: bool, split: str | None) -> ClipTable:
+    """A table divided as the config says, and of that the part that is asked for.
+
+    Args:
+        table: all clips.
+        config: of a run.
+        where: the folder, for messages.
+        moved: whether it is another folder than that of training.
+        split: give only these clips; None = all.
+
+    Raises:
+        ConfigError: no clips in the split, or a split that was trained on.
+    """
     if config.split.kind != "official":
         table = _divided(table, config.split)
     if config.split.merge_valid and split is None:
         table = replace(table, split=np.where(table.split == "valid", "train", table.split))
-    if config.split.merge_valid and split == "valid" and root is None:
+    if config.split.merge_valid and split == "valid" and not moved:
         raise ConfigError("data.split.merge_valid: valid was trained on, so figures on it would mean nothing")
     if split is not None:
         table = table.where(split)

@@ -26,7 +26,7 @@ def _load_data(config: Any, *, root: Path | None = None, split: str | None = Non
     return load_table(config.data, root=root, split=split)
 
 
-def _all_tokens(config: Any) -> Sampling | None:
+def _all_tokens(config: Any, table: ClipTable) -> Sampling | None:
     return None
 
 
@@ -41,7 +41,7 @@ class System:
         build_model: `(config, {modality: width}, specs) -> model`, to load saved weights into.
         presets: named starting points.
         load: `(config, root, split) -> table`.
-        sampling: `config -> Sampling`: which tokens a model sees, in training and in every evaluation; None = all.
+        sampling: `(config, table) -> Sampling`: which tokens a model sees, in training and in every evaluation; None = all.
     """
 
     name: str
@@ -50,7 +50,7 @@ class System:
     build_model: Callable[[Any, dict[str, int], tuple[TargetSpec, ...]], nn.Module]
     presets: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     load: _Load = _load_data
-    sampling: Callable[[Any], Sampling | None] = _all_tokens
+    sampling: Callable[[Any, ClipTable], Sampling | None] = _all_tokens
 
 
 SYSTEMS: dict[str, System] = {

@@ -143,7 +143,7 @@ def predictions_of(run: Run, table: ClipTable) -> Predictions:
         modalities,
         config.trainer,
         context=(config.data.earlier, config.data.later),
-        sampling=run.system.sampling(config),
+        sampling=run.system.sampling(config, table),
     )
     answers = collect(model, loader, run.specs)
     temperature = run.record.get("temperature", {})

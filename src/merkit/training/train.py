@@ -72,7 +72,7 @@ def train(
     leakage.raise_if_leaking()
     torch.manual_seed(config.trainer.seed)
     made = recipe.plan(config, seen)
-    sampling = recipe.sampling(config)
+    sampling = recipe.sampling(config, seen)
     if made.sampling is not None and made.sampling != sampling:
         raise ConfigError(f"system {system} trains with {made.sampling} and would be evaluated with {sampling}")
     made = replace(made, sampling=sampling)
