@@ -12,6 +12,7 @@ from merkit.cli.demo import demo
 from merkit.cli.doctor import doctor
 from merkit.cli.evaluate import compare, evaluate
 from merkit.cli.extract import extract
+from merkit.cli.figures import figures
 from merkit.cli.prepare import prepare
 from merkit.cli.train import study, train, tune
 from merkit.cli.weights import weights
@@ -38,6 +39,7 @@ app.command()(extract)
 app.command()(train)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(figures)
 app.command()(study)
 app.command()(tune)
 app.add_typer(weights, name="weights")

@@ -100,8 +100,10 @@ def expressiveness(
         raise ValueError(
             f"no attention to {' or '.join(context)}; there is attention to {', '.join(paid) or 'nothing'}"
         )
-    below = sum(np.asarray(paid[name], float) for name in below_names)
-    above = sum((np.asarray(paid[name], float) for name in characters if name in paid), np.zeros(below.shape))
+    below = np.sum([paid[name] for name in below_names], axis=0, dtype=float)
+    above = np.zeros(below.shape)
+    for name in characters:
+        above = above + paid.get(name, 0.0)
     has = np.asarray(target) > 0.5
     has = has if valid is None else has & valid
     counts = has & (below > 0)

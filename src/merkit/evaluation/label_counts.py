@@ -25,7 +25,7 @@ def any_of_entities(there: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, n
                [False]]), array([[ True],
                [False]]))
     """
-    return (there & valid).any(1), valid.any(1)
+    return np.any(there & valid, axis=1), np.any(valid, axis=1)
 
 
 def label_frequency(there: np.ndarray, valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

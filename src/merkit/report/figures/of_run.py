@@ -1,0 +1,143 @@
+"""The figures of a finished run: average precision by label, confusions, F1 by class, from what it predicted."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from merkit.errors import ConfigError, MerkitError, StoreError
+from merkit.evaluation.by_class import BY_CLASS, by_class
+from merkit.evaluation.metrics import confusion
+from merkit.report.figures.classes import ClassPanel, class_bars, confusion_figure
+from merkit.report.figures.drawing import Drawing
+
+if TYPE_CHECKING:
+    from merkit.schema import TargetSpec
+    from merkit.training.evaluate import Predictions
+    from merkit.training.run import Run
+
+__all__ = ["run_figures"]
+
+_AP = "area under the precision-recall steps of one label over the whole split"
+
+
+def run_figures(path: Path, *, split: str = "valid", draws: int = 1000) -> tuple[list[Drawing], list[str]]:
+    """Figures of every multi-label and single-label target of a run, or of a run of several seeds.
+
+    Args:
+        path: of the run; `predictions/SPLIT.npz` in it (or in its seeds) was written by `merkit evaluate`.
+        split: which part of the data.
+        draws: bootstrap resamples for a run of one seed; several seeds are drawn as mean, lowest and highest.
+
+    Returns:
+        The drawings, and in sentences what is not drawn and why.
+
+    Raises:
+        StoreError: there is no run, or it was not evaluated on the split.
+        ConfigError: seeds answered for different clips.
+    """
+    from merkit.training.evaluate import Predictions
+    from merkit.training.run import Run
+
+    top = Run(path)
+    runs = top.seeds()
+    members = []
+    for run in runs:
+        file = run.path / "predictions" / f"{split}.npz"
+        if not file.is_file():
+            raise StoreError(f"{file}: not there; `merkit evaluate {path} --split {split}` writes it")
+        members.append(Predictions.load(file))
+    if any(not np.array_equal(made.ids, members[0].ids) for made in members[1:]):
+        raise ConfigError(f"{path}: its seeds answered for different clips of {split}; evaluate it again")
+    about = f"{_name(path)} · {split}" + (f" · mean of {len(runs)} seeds" if len(runs) > 1 else "")
+    drawings, said = [], []
+    rows = _clips_of_entities(runs[0], members[0], split, said)
+    for specs in _together([spec for spec in runs[0].specs if spec.kind == "multi_label"]):
+        panels = [_panel(spec, members, rows.get(spec.name), draws) for spec in specs]
+        names = "-".join(spec.name for spec in specs)
+        title = f"Average precision by label: {about}"
+        drawings.append(
+            class_bars(
+                panels, measure="average precision", definition=_AP, title=title, name=f"average-precision-{names}"
+            )
+        )
+    for spec in runs[0].specs:
+        if spec.kind == "single_label":
+            panel = _panel(spec, members, rows.get(spec.name), draws)
+            drawings.append(_confusion(spec, members, panel, about))
+        elif spec.kind != "multi_label":
+            said.append(
+                f"{spec.name} is a {spec.kind.replace('_', ' ')} target; figures are drawn of labels and classes."
+            )
+    return drawings, said
+
+
+def _together(specs: Sequence["TargetSpec"]) -> list[list["TargetSpec"]]:
+    """Targets with the same labels, which are drawn side by side."""
+    found: dict[tuple[str, ...], list[TargetSpec]] = {}
+    for spec in specs:
+        found.setdefault(spec.labels, []).append(spec)
+    return list(found.values())
+
+
+def _panel(spec: "TargetSpec", members: Sequence["Predictions"], rows: np.ndarray | None, draws: int) -> ClassPanel:
+    """A target's scores. `rows (m,)` says which clip each answer belongs to, where answers are per entity."""
+    first = members[0]
+    output, valid = [made.output[spec.name] for made in members], first.valid[spec.name]
+    target = first.target[spec.name]
+    groups, note = first.groups, ""
+    if spec.per_entity:
+        # characters of a scene are alike: without knowing which belong together, any interval would be too narrow
+        groups = None if rows is None else (rows if groups is None else groups[rows])
+        if rows is None and len(members) == 1:
+            draws, note = 0, "no interval, because which scene a character belongs to is not known here."
+    if groups is not None and len(np.unique(groups)) < 2 and len(members) == 1:
+        note = "no interval: the split is a single group."
+    scores = by_class(output, target, valid, each=BY_CLASS[spec.kind], groups=groups, over="clips", draws=draws)
+    unit = "clips"
+    if spec.name in ("scene", "scene_words"):
+        unit = "scenes"
+    elif spec.per_entity:
+        unit = "characters" if spec.name.startswith("character") else "persons"
+    return ClassPanel(spec.name, spec.labels, scores, unit, note)
+
+
+def _confusion(spec: "TargetSpec", members: Sequence["Predictions"], panel: ClassPanel, about: str) -> Drawing:
+    valid = members[0].valid[spec.name]
+    target = members[0].target[spec.name][valid]
+    counts = [confusion(made.output[spec.name][valid], target) for made in members]
+    title = f"Confusions and F1 of {spec.name}: {about} · n = {len(target):,}"
+    return confusion_figure(
+        counts[0] if len(counts) == 1 else np.mean(counts, axis=0),
+        panel,
+        title=title,
+        name=f"confusion-{spec.name}",
+        runs=len(counts),
+    )
+
+
+def _clips_of_entities(run: "Run", made: "Predictions", split: str, said: list[str]) -> dict[str, np.ndarray]:
+    """target -> `(m,)` place of the clip of each answer: predictions hold only the entities that are known."""
+    specs = [spec for spec in run.specs if spec.per_entity]
+    if not specs:
+        return {}
+    try:
+        table = run.system.load(run.config, split=split)
+    except (MerkitError, OSError) as error:
+        said.append(f"The data of the run cannot be read ({error}); answers per person are drawn without intervals.")
+        return {}
+    found = {}
+    for spec in specs:
+        column = table.targets.get(spec.name)
+        if column is None or not np.array_equal(table.ids, made.ids):
+            continue
+        known = column.valid if column.valid.ndim == 2 else column.valid.any(-1)
+        rows = np.nonzero(known)[0]
+        if len(rows) == len(made.target[spec.name]):
+            found[spec.name] = rows
+    return found
+
+
+def _name(path: Path) -> str:
+    return path.name or path.resolve().name
