@@ -22,6 +22,7 @@ def co_occurrence_map(
     title: str,
     name: str,
     unit: str = "clips",
+    same: bool = False,
     note: str = "",
 ) -> Drawing:
     """The map; a row without a single clip is left grey.
@@ -35,23 +36,30 @@ def co_occurrence_map(
         title: of the figure.
         name: of the files.
         unit: what is counted, in the plural.
+        same: rows and columns are the same answers, so that the diagonal says nothing: it is left grey, with its count.
         note: what a reader must know.
 
     Example:
         >>> from merkit.evaluation.label_counts import co_occurrence
         >>> there = np.array([[True, True], [True, False]])
         >>> drawing = co_occurrence_map(co_occurrence(there, there), ["joy", "calm"], ["joy", "calm"], row_of="scene",
-        ...     column_of="scene", title="mine", name="co-occurrence-scene")
+        ...     column_of="scene", title="mine", name="co-occurrence-scene", same=True)
         >>> drawing.rows[1]
         ('joy', 'calm', 1, 2, 0.5)
     """
     large = max(len(rows), len(columns)) > 14
+    # a label is always there where it is there: the diagonal would outshine everything that can be learnt from the map
+    shade = np.array(found.share, float)
+    if same:
+        np.fill_diagonal(shade, np.nan)
+    top = max(float(np.nanmax(np.nan_to_num(shade), initial=0.0)), 0.05)
     cell = 0.37 if large else 0.5
     left = _LETTER * max(len(label) + 9 for label in rows) + 0.25
     foot = _LETTER * max(map(len, columns)) + 0.3
     notes = [
         f"Cell: percent of the {unit} with the row's label ({row_of}) that have the column's label ({column_of}); below it "
-        f"how many have both; empty: none. In brackets: {unit} with the row's label. Grey: none has it.",
+        f"how many have both; empty: none. In brackets: {unit} with the row's label."
+        f"{' On the diagonal: how many have the label.' if same else ''}",
         note,
     ]
     with style():
@@ -61,16 +69,17 @@ def co_occurrence_map(
         axes = figure.subplots()
         axes.set_facecolor("0.87")
         mesh = axes.pcolormesh(
-            np.ma.masked_invalid(found.share), cmap="Blues", vmin=0, vmax=1, edgecolors=FAINT, linewidth=0.4
+            np.ma.masked_invalid(shade), cmap="Blues", vmin=0, vmax=top, edgecolors=FAINT, linewidth=0.4
         )
         size = 4.9 if large else 6.5
         for row, column in np.argwhere(found.both > 0):
             share, both = found.share[row, column], found.both[row, column]
-            colour = "white" if share > 0.55 else "0.15"
+            own = same and row == column
+            colour = "white" if share > 0.6 * top and not own else "0.15"
             axes.text(
                 column + 0.5,
                 row + 0.5,
-                f"{100 * share:.0f}\n{both}",
+                str(both) if own else f"{100 * share:.0f}\n{both}",
                 ha="center",
                 va="center",
                 fontsize=size,

@@ -244,6 +244,7 @@ def attention_figures(
         config.trainer,
         context=(config.data.earlier, config.data.later),
         with_targets=False,
+        sampling=run.system.sampling(config, table),
     )
     paid, ids, kept = collect_attention(run.model(), loader, target, scene, run.record.get("temperature"))
     assert ids == list(map(str, table.ids))

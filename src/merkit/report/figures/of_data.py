@@ -13,6 +13,7 @@ import numpy as np
 
 from merkit.errors import ConfigError
 from merkit.evaluation.label_counts import (
+    CoOccurrence,
     any_of_entities,
     co_occurrence,
     histogram,
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["data_figures", "read_table", "table_figures"]
 
+# of a map: MovieGraphs has hundreds of words before a label set is chosen
+_MOST_LABELS = 30
 # numbered within one clip: the same number in two clips says nothing about who it is
 _ANONYMOUS = re.compile(r"(person|character|face|track|speaker)?[ _-]?\d+|", re.IGNORECASE)
 
@@ -81,7 +84,8 @@ def table_figures(table: "ClipTable", *, split: str | None = None) -> tuple[list
     """
     parts = _parts(table, split)
     film = "movie" in table.groups
-    unit, persons = ("scenes", "characters") if film else ("clips", "persons")
+    scenes = film or any(name.startswith("scene") for name in table.targets)
+    unit, persons = ("scenes", "characters") if scenes else ("clips", "persons")
     drawings, said = [], []
     counted = {name: column for name, column in table.targets.items() if _there(column) is not None}
     said += [
@@ -192,45 +196,47 @@ def _character_frequency(parts: Mapping[str, "ClipTable"], of: str, said: list[s
 
 
 def _together(names: list[str], table: "ClipTable", of: str, unit: str, persons: str) -> list[Drawing]:
+    """Co-occurrence within each target, and of what is said of a clip with what is said of its persons."""
     drawings = []
-    flat, whole = {}, {}
+    flat, whole, labels, notes = {}, {}, {}, {}
     for name in names:
         column = table.targets[name]
         there, valid = _answers(column)
-        labels = column.spec.labels
+        chosen = np.sort(np.argsort(-label_frequency(there, valid)[0], kind="stable")[:_MOST_LABELS])
+        there, valid = there[..., chosen], valid[..., chosen]
+        labels[name] = [column.spec.labels[k] for k in chosen]
+        notes[name] = ""
+        if len(chosen) < len(column.spec.labels):
+            notes[name] = f"Shown: the {_MOST_LABELS} most frequent of {len(column.spec.labels):,} labels of {name}."
         if column.spec.per_entity:
             known = valid.any(-1)
-            flat[name] = (there[known], valid[known])
-            whole[name] = any_of_entities(there, valid)
+            flat[name], whole[name] = (there[known], valid[known]), any_of_entities(there, valid)
         else:
             flat[name] = whole[name] = (there, valid)
         who = persons if column.spec.per_entity else unit
-        found = co_occurrence(*_pair(flat[name], flat[name]))
-        n = f"{len(flat[name][0]):,} {who}"
-        title = f"Which labels of {name} come together: {of} · {n}"
+        found = _found(flat[name], flat[name])
+        title = f"Which labels of {name} come together: {of} · {len(flat[name][0]):,} {who}"
         drawings.append(
             co_occurrence_map(
-                found, labels, labels, row_of=who[:-1], column_of=f"same {who[:-1]}", title=title,
-                name=f"co-occurrence-{name}", unit=who,
+                found, labels[name], labels[name], row_of=who[:-1], column_of=f"same {who[:-1]}", title=title,
+                name=f"co-occurrence-{name}", unit=who, same=True, note=notes[name],
             )
         )  # fmt: skip
     of_clips = [name for name in names if not table.targets[name].spec.per_entity]
     of_persons = [name for name in names if table.targets[name].spec.per_entity]
     for one in of_clips:
         for other in of_persons:
-            found = co_occurrence(*_pair(whole[one], whole[other]))
             title = f"Labels of the {unit[:-1]} and of its {persons}: {of} · {len(table):,} {unit}"
+            note = f"Only {unit} of whose {persons} something is known. {notes[one]} {notes[other]}"
             drawings.append(
                 co_occurrence_map(
-                    found, table.targets[one].spec.labels, table.targets[other].spec.labels, row_of=unit[:-1],
+                    _found(whole[one], whole[other]), labels[one], labels[other], row_of=unit[:-1],
                     column_of=f"at least one of its {persons}", title=title, name=f"co-occurrence-{one}-{other}", unit=unit,
-                    note=f"Only {unit} of whose {persons} something is known.",
+                    note=note.strip(),
                 )
             )  # fmt: skip
     return drawings
 
 
-def _pair(
-    rows: tuple[np.ndarray, np.ndarray], columns: tuple[np.ndarray, np.ndarray]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    return rows[0], columns[0], rows[1], columns[1]
+def _found(rows: tuple[np.ndarray, np.ndarray], columns: tuple[np.ndarray, np.ndarray]) -> CoOccurrence:
+    return co_occurrence(rows[0], columns[0], rows[1], columns[1])

@@ -22,7 +22,7 @@ def frequency_bars(
     title: str,
     name: str,
     unit: str = "clips",
-    note: str = "",
+    most: int = 40,
 ) -> Drawing:
     """How often each label is there, by split, most frequent first.
 
@@ -33,7 +33,7 @@ def frequency_bars(
         title: of the figure.
         name: of the files.
         unit: what one answer is about, in the plural.
-        note: what a reader must know.
+        most: labels that are drawn; the table holds all.
 
     Example:
         >>> drawing = frequency_bars(["joy", "anger"], {"train": (np.array([1, 3]), np.array([4, 4]))},
@@ -43,13 +43,18 @@ def frequency_bars(
     """
     splits = list(counts)
     first = counts[splits[0]][0]
-    order = np.argsort(-first, kind="stable")
+    everything = np.argsort(-first, kind="stable")
+    order = everything[:most]
     shares = {split: _share(*pair) for split, pair in counts.items()}
     thick = 0.16 if len(splits) > 1 else 0.2
-    body = (thick * len(splits) + 0.08) * len(labels) + 0.75
-    notes = [f"Bars: share of the {unit} whose answer is known that have the label; in grey: how many have it.", note]
+    body = (thick * len(splits) + 0.08) * len(order) + 0.75
+    notes = [f"Bars: share of the {unit} whose answer is known that have the label; in grey: how many have it."]
+    if len(labels) > most:
+        notes.append(
+            f"Shown: the {most} most frequent of {len(labels):,} labels; the table beside this figure holds all."
+        )
     with style():
-        figure = framed(_LETTER * max(map(len, labels)) + 5.0, body, title, [text for text in notes if text])
+        figure = framed(_LETTER * max(len(labels[k]) for k in order) + 5.0, body, title, notes)
         axes = figure.subplots()
         height = 0.84 / len(splits)
         for place, split in enumerate(splits):
@@ -83,7 +88,7 @@ def frequency_bars(
     rows = [
         (split, labels[k], counts[split][0][k], counts[split][1][k], shares[split][k])
         for split in splits
-        for k in order
+        for k in everything
     ]
     return Drawing(name, figure, ("split", "label", unit, "known", "share"), plain(rows))
 
