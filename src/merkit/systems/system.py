@@ -11,7 +11,7 @@ from merkit.data.table import ClipTable
 from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
-from merkit.systems import emotx, fusion
+from merkit.systems import emotx, fusion, text_encoder
 from merkit.systems.data import load_table
 from merkit.training.fit import Plan
 
@@ -55,6 +55,14 @@ class System:
 
 SYSTEMS: dict[str, System] = {
     "fusion": System("fusion", fusion.FusionConfig, fusion.plan, fusion.build_model),
+    "text_encoder": System(
+        "text_encoder",
+        text_encoder.TextEncoderConfig,
+        text_encoder.plan,
+        text_encoder.build_model,
+        presets={"emotx": text_encoder.emotx, "minilm": text_encoder.minilm},
+        load=text_encoder.load,
+    ),
     "emotx": System(
         "emotx", emotx.EmoTxConfig, emotx.plan, emotx.build_model, emotx.PRESETS, emotx.load, emotx.sampling
     ),

@@ -1,0 +1,189 @@
+"""Fine-tuning a text encoder on what was said: any encoder by name, a linear head a target, any of its poolings.
+
+Read downwards: config → table (words become token ids, once) → model → objective → plan. What comes of it answers by
+itself, and its encoder makes the text features of other systems (`merkit.features.sentences`).
+"""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from merkit.config import Config
+from merkit.data.table import ClipTable, Provenance, TokenColumn
+from merkit.errors import ConfigError
+from merkit.models.losses import build_loss
+from merkit.models.text_classifier import TextClassifier
+from merkit.networks.text_encoder import load_text_encoder
+from merkit.networks.text_tokens import Tokeniser
+from merkit.schema import TargetSpec
+from merkit.systems.data import DataConfig, load_table
+from merkit.training.config import TrainerConfig
+from merkit.training.fit import Plan
+from merkit.training.measuring import measure_of
+from merkit.training.objective import Objective
+from merkit.training.optim import OptimConfig
+
+__all__ = ["TextEncoderConfig", "TextObjectiveConfig", "build_model", "emotx", "load", "minilm", "plan", "token_column"]
+
+_log = logging.getLogger(__name__)
+
+
+class TextObjectiveConfig(Config):
+    """What is minimised."""
+
+    loss: str = "auto"
+    """Loss of every target that is not named in `losses`; `auto` = cross entropy, BCE or MSE by kind."""
+    losses: dict[str, str] = {}  # noqa: RUF012  pydantic copies defaults
+    """Target -> its loss."""
+    loss_params: dict[str, dict[str, Any]] = {}  # noqa: RUF012
+    """Target -> options of its loss: `{emotion: {smoothing: 0.1}}`, `{scene: {pos_weight: auto}}` …"""
+    weights: dict[str, float] = {}  # noqa: RUF012
+    """Target -> factor."""
+
+
+class TextEncoderConfig(Config):
+    """A run of fine-tuning."""
+
+    encoder: str = "minilm"
+    """`minilm`, a folder with a Hugging Face model, or its name on the hub, such as `roberta-base`."""
+    pooling: Literal["pooler", "cls", "mean", "last"] = "mean"
+    """How token states become one vector: the encoder's own `pooler`, the first token (`cls`), the `mean`, the `last` token."""
+    max_tokens: int = Field(0, ge=0)
+    """Tokens of a text at most; 0 = as many as the encoder takes. How many texts are cut is said and recorded."""
+    freeze_layers: int = Field(0, ge=-1)
+    """So many layers from below, with the embeddings, stay as they are; -1 = the whole encoder, only heads are trained."""
+    dropout: float = Field(0.1, ge=0, lt=1)
+    """Before the heads; the encoder has its own."""
+    download: bool = False
+    """Fetch an encoder that is not on this machine from the Hugging Face hub."""
+    data: DataConfig = DataConfig()
+    """Clips, their words, splits."""
+    objective: TextObjectiveConfig = TextObjectiveConfig()
+    """What is minimised."""
+    optim: OptimConfig = OptimConfig(lr=3e-5, schedule="linear", warmup=0.1, module_lr={"heads": 1e-3})
+    """How; `module_lr.heads` is the rate of the heads, which start from nothing."""
+    trainer: TrainerConfig = TrainerConfig(max_epochs=4, batch_size=16)
+    """The rest."""
+
+
+def minilm() -> TextEncoderConfig:
+    """MiniLM, the mean of its states: small enough to fine-tune on a CPU.
+
+    Example:
+        >>> minilm().encoder, minilm().optim.lr
+        ('minilm', 5e-05)
+    """
+    optim = OptimConfig(lr=5e-5, schedule="linear", warmup=0.1, module_lr={"heads": 1e-3})
+    return TextEncoderConfig(optim=optim)
+
+
+def emotx() -> TextEncoderConfig:
+    """RoBERTa-base as EmoTx fine-tunes it: pooler, one linear layer, plain BCE, Adam at a fixed 1e-6 (Srivastava et al. 2023).
+
+    Example:
+        >>> emotx().pooling, emotx().optim.name, emotx().optim.lr, emotx().optim.schedule
+        ('pooler', 'adam', 1e-06, 'constant')
+    """
+    return TextEncoderConfig(
+        encoder="roberta-base",
+        pooling="pooler",
+        dropout=0.0,
+        objective=TextObjectiveConfig(loss="bce"),
+        optim=OptimConfig(name="adam", lr=1e-6, weight_decay=0.0, schedule="constant"),
+        trainer=TrainerConfig(max_epochs=20, batch_size=4, clip=0.0, watch="map"),
+    )
+
+
+def token_column(texts: np.ndarray, tokeniser: Tokeniser) -> tuple[TokenColumn, int]:
+    """Texts `(n,)` as a stream of token ids, `x (R, 1)`, and how many of them were cut.
+
+    Ids are kept as float32 like every other token, so that batches, samplers and checks need not know of them: whole
+    numbers are exact in it up to 2**24, a hundred times the largest vocabulary. Blank texts have no sequence.
+
+    Raises:
+        ConfigError: a vocabulary beyond that.
+    """
+    if len(tokeniser.tokenizer) > 2**24:
+        raise ConfigError(f"a vocabulary of {len(tokeniser.tokenizer)} does not fit into float32 token ids")
+    made = tokeniser([str(text) for text in texts])
+    column = TokenColumn.of_sequences([np.array(ids, np.float32)[:, None] for ids in made.ids], width=1)
+    return column, len(made.cut)
+
+
+def load(config: TextEncoderConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:
+    """The clips with their words as the one stream `text` of token ids. Other features are left aside.
+
+    Raises:
+        ConfigError: a corpus without words, or keys of `data` that mean nothing here.
+        WeightError: the encoder is not on this machine.
+    """
+    data = config.data
+    if data.text_encoder or data.modalities:
+        raise ConfigError("data.text_encoder and data.modalities mean nothing here: the words themselves are read")
+    if data.earlier or data.later:
+        raise ConfigError("data.earlier and data.later mean nothing here: a clip is answered from its own words")
+    return _tokenised(config, load_table(data, root=root, split=split))
+
+
+def _tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
+    if table.texts is None:
+        raise ConfigError(f"corpus {table.name} has no words (of arrays: name their column in data.arrays.texts)")
+    targets = {name: column for name, column in table.targets.items() if not column.spec.per_entity}
+    if config.data.targets or not targets:
+        targets = dict(table.targets)  # what was asked for by name is refused by name
+    # the architecture alone: its limit and its tokenizer, without the weights
+    encoder = load_text_encoder(
+        config.encoder, pooling=config.pooling, max_tokens=config.max_tokens, weights=False, download=config.download
+    )
+    column, cut = token_column(table.texts, encoder.tokeniser)
+    limit = encoder.tokeniser.limit
+    source = f"token ids of {encoder.name} ({encoder.tokeniser.sha256[:12]}), up to {limit}"
+    if cut:
+        _log.warning("%s: %d of %d texts are over %d tokens and lose their end", table.name, cut, len(table), limit)
+        source += f"; {cut} of {len(table)} texts lose their end"
+    return replace(table, streams={"text": column}, targets=targets, provenance={"text": Provenance(source)})
+
+
+def build_model(config: TextEncoderConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> TextClassifier:
+    """The network with random weights, to load trained ones into; only config and tokenizer of the encoder are needed."""
+    return _model(config, specs, weights=False)
+
+
+def _model(config: TextEncoderConfig, specs: tuple[TargetSpec, ...], *, weights: bool) -> TextClassifier:
+    encoder = load_text_encoder(
+        config.encoder,
+        pooling=config.pooling,
+        max_tokens=config.max_tokens,
+        freeze_layers=config.freeze_layers,
+        weights=weights,
+        training=True,
+        download=config.download,
+    )
+    return TextClassifier(encoder, specs, dropout=config.dropout)
+
+
+def plan(config: TextEncoderConfig, table: ClipTable) -> Plan:
+    """Everything that `fit` needs: pretrained weights under fresh heads. Class weights come from the training clips."""
+    train = table.where("train")
+    specs = tuple(column.spec for column in table.targets.values())
+    c = config.objective
+    losses = {
+        spec.name: build_loss(
+            spec, c.losses.get(spec.name, c.loss), column=train.targets[spec.name], **c.loss_params.get(spec.name, {})
+        )
+        for spec in specs
+    }
+    return Plan(
+        table=table,
+        modalities=("text",),
+        specs=specs,
+        model=_model(config, specs, weights=True),
+        objective=Objective(specs, losses, weights=c.weights),
+        optim=config.optim,
+        trainer=config.trainer,
+        measure=measure_of(specs, (config.trainer.watch, *config.trainer.best_by)),
+    )
