@@ -18,7 +18,11 @@ __all__ = ["clip_table", "stored_column"]
 
 
 def clip_table(
-    manifest: Manifest, store: "FeatureStore | None" = None, modalities: Sequence[str] | None = None
+    manifest: Manifest,
+    store: "FeatureStore | None" = None,
+    modalities: Sequence[str] | None = None,
+    *,
+    in_memory: bool | None = None,
 ) -> "ClipTable":
     """The table of a corpus.
 
@@ -30,6 +34,7 @@ def clip_table(
         store: their tokens. Clips that it lacks keep their row, without tokens: an absent modality is an ordinary
             input, and no clip vanishes from a result. None = no streams, for models that read the words.
         modalities: which to take; None = all that the store has.
+        in_memory: whether tokens are read now; None = where there is room (`stored_column`).
 
     Raises:
         ConfigError: the store has none of the clips, or not one token of a modality that is asked for.
@@ -53,7 +58,7 @@ def clip_table(
     known: dict[str, str] = {}
     persons: list[tuple[str, ...]] = [_persons(target.entity for target in clip.targets) for clip in clips]
     if store is not None:
-        streams, sources, persons, known = _streams(manifest, at, store, modalities, persons)
+        streams, sources, persons, known = _streams(manifest, at, store, modalities, persons, in_memory)
         for clip, digest in known.items():
             hashes[at[clip]] = digest
         stated = manifest.facts.get("provenance", {})
@@ -95,6 +100,7 @@ def _streams(
     store: "FeatureStore",
     modalities: Sequence[str] | None,
     persons: list[tuple[str, ...]],
+    in_memory: bool | None,
 ) -> "tuple[dict[str, TokenColumn], dict[str, str], list[tuple[str, ...]], dict[str, str]]":
     index = store.index.select(["clip", "modality", "entity", "extractor_id", "input_sha256", "width"]).to_pydict()
     rows = [i for i, clip in enumerate(index["clip"]) if clip in at and index["modality"][i] is not None]
@@ -126,7 +132,7 @@ def _streams(
             return at[clip], number
 
         named = any(index["entity"][i] is not None for i in own)
-        streams[modality] = stored_column(store, modality, sorted((*place(i), i) for i in own), named)
+        streams[modality] = stored_column(store, modality, sorted((*place(i), i) for i in own), named, in_memory)
         made_by = sorted({index["extractor_id"][i] for i in own})
         if len(made_by) > 1:
             raise StoreError(f"{store.path}: {modality} tokens were made by {', '.join(made_by)}; extract them anew")
@@ -138,32 +144,46 @@ def _streams(
 
 
 def stored_column(
-    store: "FeatureStore", modality: str, places: list[tuple[int, int, int]], per_entity: bool
+    store: "FeatureStore",
+    modality: str,
+    places: list[tuple[int, int, int]],
+    per_entity: bool,
+    in_memory: bool | None = None,
 ) -> "TokenColumn":
-    """Tokens of a store as one column.
+    """Tokens of a store as one column, in memory or left where they are.
 
     Args:
         store: where they are.
         modality: for messages.
         places: `(clip, entity, row of the store)`, in order.
         per_entity: whether the entities are persons within clips.
+        in_memory: read them all now; None = where they take no more than a quarter of the memory that is free. Results
+            are the same.
 
     Raises:
-        StoreError: they differ in width, or a shard is damaged.
+        StoreError: there are none, they differ in width, or a shard is damaged.
     """
-    from merkit.data.table import TokenColumn
+    from merkit.data.columns import Origin, TokenColumn
+    from merkit.data.stored import StoredRows, fits_in_memory
 
-    tokens = [store.tokens(row) for _, _, row in places]
-    widths = {each.x.shape[1] for each in tokens}
-    if len(widths) > 1:
-        raise StoreError(f"{store.path}: {modality} tokens are of width {', '.join(map(str, sorted(widths)))}")
+    rows = np.array([row for _, _, row in places], np.int64)
+    index = store.index.select(["width", "sha256", "length"]).take(rows)
+    widths = sorted(set(index.column("width").to_pylist()))
+    if len(widths) != 1:
+        are = f"of width {', '.join(map(str, widths))}" if widths else "not there"
+        raise StoreError(f"{store.path}: {modality} tokens are {are}")
+    stored = StoredRows.of(store, rows)
+    if in_memory is None:
+        in_memory = fits_in_memory(stored.nbytes)
+    x = stored[:] if in_memory else stored
     return TokenColumn(
-        np.concatenate([each.x for each in tokens]).astype(np.float32, copy=False),
-        np.concatenate([[0], np.cumsum([len(each) for each in tokens])]).astype(np.int64),
+        x,
+        np.append(0, np.cumsum(index.column("length").to_numpy())).astype(np.int64),
         np.array([clip for clip, _, _ in places], np.int64),
         np.array([entity for _, entity, _ in places], np.int64),
-        np.concatenate([each.start_s for each in tokens]),
+        np.concatenate([store.tokens(int(row)).start_s for row in rows]),
         per_entity,
+        Origin(x, np.array(index.column("sha256").to_pylist(), "S64")),
     )
 
 

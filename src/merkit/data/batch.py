@@ -105,16 +105,17 @@ def tokens_of(column: TokenColumn, clips: int, entities: int = 1) -> Tokens:
     """
     lengths = column.lengths
     longest = max(int(lengths.max(initial=0)), 1)  # an absent modality still has one masked token to point at
-    if len(column.x) == clips * entities and longest == 1:
+    tokens = column.x[:]  # read now where they lie in a store
+    if len(tokens) == clips * entities and longest == 1:
         # the common case of one token everywhere: no scatter, no copy
-        x = column.x.reshape(clips, entities, 1, column.width)
+        x = tokens.reshape(clips, entities, 1, column.width)
         mask = np.ones((clips, entities, 1), bool)
         times = None if column.start_s is None else column.start_s.reshape(mask.shape)
     else:
         mask = np.zeros((clips, entities, longest), bool)
         mask[column.clip, column.entity] = np.arange(longest) < lengths[:, None]
         x = np.zeros((*mask.shape, column.width), np.float32)
-        x[mask] = column.x
+        x[mask] = tokens
         times = None
         if column.start_s is not None:
             times = np.zeros(mask.shape, np.float64)

@@ -11,6 +11,7 @@ import numpy as np
 
 from merkit.data.duplicates import crossing, directions_of, feature_keys, near_pairs
 from merkit.data.findings import KINDS, Finding, LeakageReport, finding_of_pairs, side_of
+from merkit.data.outline import outline
 from merkit.data.repeated_texts import normalise_text, text_findings
 from merkit.data.standardiser import check_standardiser
 from merkit.data.table import ClipTable, TokenColumn
@@ -30,6 +31,8 @@ def check_leakage(
     allow: Sequence[str] = (),
 ) -> LeakageReport:
     """Looks for everything in `KINDS`. Answers of `test` are not looked at; it may be without them.
+
+    Features that stay in their store are compared by evenly spaced tokens of every sequence (`merkit.data.outline`).
 
     Args:
         table: all splits together.
@@ -145,12 +148,13 @@ def _media(table: ClipTable, side: np.ndarray) -> list[Finding]:
 
 def _features(table: ClipTable, side: np.ndarray) -> list[Finding]:
     n, found = len(table), []
-    keys = {name: feature_keys(column, n) for name, column in table.streams.items()}
+    streams = {name: outline(column, n) for name, column in table.streams.items()}
+    keys = {name: feature_keys(column, n) for name, column in streams.items()}
     seen = [name for name in keys if name != "text"]  # words are often said twice; what is seen and heard is not
     none = np.zeros((0, 2), np.int64)
     same = none
     if seen:
-        present = np.stack([_present(column, n) for column in table.streams.values()])
+        present = np.stack([_present(column, n) for column in streams.values()])
         codes = np.where(present, np.stack(list(keys.values())), -2)
         _, whole = np.unique(codes, axis=1, return_inverse=True)
         telling = np.any([keys[name] >= 0 for name in seen], axis=0)
@@ -165,7 +169,7 @@ def _features(table: ClipTable, side: np.ndarray) -> list[Finding]:
         if len(pairs):
             why = f"features of {name} are identical, those of other modalities differ: a copy, or a source that says little."
             found.append(finding_of_pairs("duplicate_features", "warning", table, pairs, why))
-    directions = {name: directions_of(table.streams[name], keys[name], _NEAR) for name in seen}
+    directions = {name: directions_of(streams[name], keys[name], _NEAR) for name in seen}
     near = {name: near_pairs(directions[name], keys[name], side) for name in seen if name != "physiology"}
     sure = {name: pairs[~_contradicted(table, pairs, directions)] for name, pairs in near.items()}
     alike = np.concatenate([none, *sure.values()])

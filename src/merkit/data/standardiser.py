@@ -5,6 +5,7 @@ from itertools import combinations
 import numpy as np
 
 from merkit.data.findings import Finding, LeakageReport
+from merkit.data.moments import Moments, moments_of
 from merkit.data.table import ClipTable
 
 __all__ = ["check_standardiser"]
@@ -37,10 +38,12 @@ def check_standardiser(
         ('train', 'test')
     """
     column = table.streams[modality]
-    split = np.repeat(table.split[column.clip].astype(str), column.lengths)
-    names = [name for name in ("train", "valid", "test") if (split == name).any()]
+    found = {
+        name: moments_of(column.take(np.flatnonzero(table.split == name)).x) for name in ("train", "valid", "test")
+    }
+    names = [name for name in found if found[name].count]
     unions = [union for size in range(1, len(names) + 1) for union in combinations(names, size)]
-    distance = {union: _distance(centre, scale, column.x[np.isin(split, union)]) for union in unions}
+    distance = {union: _distance(centre, scale, Moments.together([found[name] for name in union])) for union in unions}
     if distance.get(("train",), np.inf) <= tolerance:
         return LeakageReport((), table.name)
     best = min(distance, key=lambda union: distance[union], default=())
@@ -55,15 +58,17 @@ def check_standardiser(
     return LeakageReport((Finding("statistics", "error", best, count, (), why),), table.name)
 
 
-def _distance(centre: np.ndarray, scale: np.ndarray, x: np.ndarray) -> float:
-    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+def _distance(centre: np.ndarray, scale: np.ndarray, tokens: Moments) -> float:
+    mean, deviation = tokens.mean, np.sqrt(tokens.variance)
     varies = deviation > 1e-4 * max(float(deviation.max(initial=0.0)), 1e-12)
     if not varies.any():
         return float(np.abs(centre - mean).max(initial=0.0))
     mean, deviation = mean[varies], deviation[varies]
     off = np.sqrt(np.square((centre[varies] - mean) / deviation).mean())
     # with n or with n - 1: both are in use
-    wide = [np.sqrt(np.square(scale[varies] / (deviation * factor) - 1).mean()) for factor in (1.0, _bessel(len(x)))]
+    wide = [
+        np.sqrt(np.square(scale[varies] / (deviation * factor) - 1).mean()) for factor in (1.0, _bessel(tokens.count))
+    ]
     return float(max(off, min(wide)))
 
 

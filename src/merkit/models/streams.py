@@ -8,6 +8,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.data.batch import Tokens
+from merkit.data.moments import moments_of
+from merkit.data.stored import StoredRows
 from merkit.models.dropout import Dropout
 from merkit.models.pooling import hide
 
@@ -22,14 +24,17 @@ __all__ = [
 ]
 
 
-def centre_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def centre_and_scale(x: "np.ndarray | StoredRows") -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation `(D,)` of tokens `(R, D)`, float64; a feature that does not vary has scale 1.
+
+    Tokens that lie in a store are all read once, block by block.
 
     Example:
         >>> centre_and_scale(np.array([[1.0, 5.0], [3.0, 5.0]]))
         (array([2., 5.]), array([1., 1.]))
     """
-    mean, deviation = x.mean(0, dtype=np.float64), x.std(0, dtype=np.float64)
+    found = moments_of(x)
+    mean, deviation = found.mean, np.sqrt(found.variance)
     flat = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
     return mean, np.where(flat, 1.0, deviation)
 
@@ -54,7 +59,7 @@ class Standardise(nn.Module):
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
 
-    def fit(self, x: np.ndarray) -> None:
+    def fit(self, x: "np.ndarray | StoredRows") -> None:
         """Sets mean and deviation from the tokens `x (R, D)` of the training part; constant features keep scale 1."""
         if len(x):
             centre, scale = centre_and_scale(x)
