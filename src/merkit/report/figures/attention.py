@@ -89,10 +89,8 @@ def attention_timeline(
             _write(grid[-1], lines, strip)
         grid[len(panels) - 1].tick_params(axis="x", length=2, labelsize=7, labelbottom=True)
         grid[len(panels) - 1].set_xlabel("seconds from the start of the scene", fontsize=7, labelpad=1)
-        bar = figure.colorbar(
-            mesh, ax=list(grid), shrink=min(1.0, 1.6 / sum(heights)), aspect=16, pad=0.01, extend="max"
-        )
-        bar.set_label("attention to a token", fontsize=6.5)
+        bar = figure.colorbar(mesh, ax=list(grid), shrink=min(1.0, 1.6 / sum(heights)), aspect=16, pad=0.01)
+        bar.set_label("attention to a token\n(darkest: the highest 2 %)", fontsize=6.5)
         bar.ax.tick_params(labelsize=6)
         bar.outline.set_visible(False)
     table = [

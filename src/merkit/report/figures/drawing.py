@@ -80,6 +80,7 @@ class Drawing:
         """`NAME.png`, `NAME.svg` and `NAME.csv`, by rename; neither holds a date."""
         paths = tuple(folder / f"{self.name}.{kind}" for kind in ("png", "svg", "csv"))
         with style():
+            _settle(self.figure)
             with replacing(paths[0]) as temporary:
                 self.figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
             with replacing(paths[1]) as temporary:
@@ -87,6 +88,17 @@ class Drawing:
         with replacing(paths[2]) as temporary:
             temporary.write_text(self.csv(), encoding="utf-8")
         return paths
+
+
+def _settle(figure: "Figure") -> None:
+    """Fixes where the panels are, once for all formats.
+
+    The layout's solver leaves the last bits of a position to chance, and they decide the names of clip paths in an SVG.
+    """
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.axes:
+        axes.set_position([round(x, 7) for x in axes.get_position(original=True).bounds], which="original")
 
 
 def framed(width: float, body: float, title: str, notes: Sequence[str] = ()) -> "Figure":

@@ -181,7 +181,7 @@ def character_bars(
         "of each; the table beside this figure holds all.",
     ]
     with style():
-        figure = framed(2.9 * across + 0.3, down * (0.18 * bars + 0.75), title, notes)
+        figure = framed(3.1 * across + 0.3, down * (0.18 * bars + 0.75), title, notes)
         grid = figure.subplots(down, across, squeeze=False)
         for axes, movie in zip(grid.flat, shown, strict=False):
             held = list(movies[movie].items())[:most_characters]
@@ -201,7 +201,7 @@ def character_bars(
             axes.set_ylim(bars - 0.4, -0.6)
             axes.set_xlim(0, 1.12 * max([*share, 0.05]))
             axes.set_title(
-                f"{_short(movie, 16)} ({scenes[movie]:,} scenes, {len(movies[movie]):,} named)", fontsize=7, loc="left"
+                f"{_short(movie, 14)}: {scenes[movie]:,} scenes, {len(movies[movie]):,} named", fontsize=6.5, loc="left"
             )
             _finish(axes, "share of the movie's scenes", across=True)
         for axes in grid.flat[len(shown) :]:
