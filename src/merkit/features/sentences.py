@@ -1,137 +1,168 @@
-"""One vector per text: MiniLM as it is, or what copies of it say that were tuned on a corpus's answers.
+"""One vector per text from any text encoder: as it came, tuned by a run, or tuned copies that never saw the text.
 
-A tuned encoder knows its own training texts better than it will ever know others, so features of training texts from it
-would promise too much to whatever is trained on them. Tuned encoders therefore come as copies, each tuned with one
-fold left out: a text of fold k is described by the copies that did not see fold k, any other text by the mean of all
-(stacking; Wolpert 1992). Only what the copies answer is used, a few numbers that mean the same in every copy.
+What an encoder said is kept on disk by its id and the text, so that frozen features are computed once.
 """
 
 import hashlib
-import json
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol, get_args
 
 import numpy as np
 import torch
-from safetensors.torch import load, save_file
 
-from merkit.atomic import replacing
-from merkit.errors import WeightError
-from merkit.networks.minilm import MiniLM, load_minilm
+from merkit.errors import ConfigError
+from merkit.features.kept_vectors import KeptVectors
+from merkit.features.tuned_copies import TunedCopies, save_fold, text_key
+from merkit.features.tuned_runs import is_run, load_tuned
+from merkit.networks.text_encoder import TextPooling, load_text_encoder
+from merkit.weights.cache import cache_root
 
-__all__ = ["SentenceEncoder", "save_fold", "sentence_encoder", "text_key"]
+__all__ = ["SentenceEncoder", "UtteranceMode", "save_fold", "sentence_encoder", "text_key"]
 
-_HEAD = ("head.weight", "head.bias")
-
-
-def text_key(text: str) -> str:
-    """What a training text is remembered by.
-
-    Example:
-        >>> text_key("Yes.")[:8]
-        '5f9a2b79'
-    """
-    return hashlib.sha256(text.strip().encode()).hexdigest()[:32]
+UtteranceMode = Literal["independent", "concat"]
+# Texts that are lost at most when a long encoding is interrupted.
+_PART = 1024
 
 
-@dataclass(frozen=True)
+class _Reads(Protocol):
+    """What makes vectors: `TextEncoder` or `TunedCopies`."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def width(self) -> int: ...
+    def encode(self, texts: Sequence[str]) -> np.ndarray: ...
+    def encode_joined(self, groups: Sequence[Sequence[str]]) -> list[np.ndarray]: ...
+
+
+class _Utterance(Protocol):
+    """As `merkit.corpora.utterances.Said`."""
+
+    @property
+    def clip(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+
+
 class SentenceEncoder:
-    """MiniLM's mean token state, or the answers of its tuned copies.
+    """Texts to vectors, with a memory.
 
     Args:
-        folder: `encoder.json` and one safetensors file a copy; None = MiniLM alone.
+        reader: makes the vectors.
+        fitted_on: splits whose labels it saw; for `Provenance`, by which the leakage check judges features.
+        cache: folder that remembers what was said; a subfolder for every id.
     """
 
-    folder: Path | None = None
-
-    @cached_property
-    def facts(self) -> dict[str, Any]:
-        """The card: `corpus`, `tuned_on` (splits), `answers` (names), `folds` (copies: fold, file, sha256), `fold_of`
-        (text key -> fold).
-
-        Raises:
-            WeightError: the folder holds no encoder.
-        """
-        if self.folder is None:
-            return {"corpus": "", "tuned_on": [], "answers": [], "folds": [], "fold_of": {}}
-        try:
-            return json.loads((self.folder / "encoder.json").read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise WeightError(f"{self.folder}: no tuned text encoder ({error})") from None
-
-    @property
-    def id(self) -> str:
-        """Name and the start of a hash over all copies."""
-        together = hashlib.sha256("".join(fold["sha256"] for fold in self.facts["folds"]).encode()).hexdigest()
-        return f"minilm+tuned@{together[:12]}" if self.facts["folds"] else "minilm"
-
-    @property
-    def fitted_on(self) -> tuple[str, ...]:
-        """Splits whose labels the copies were tuned on."""
-        return tuple(self.facts["tuned_on"])
+    def __init__(self, reader: _Reads, fitted_on: tuple[str, ...] = (), cache: Path | None = None) -> None:
+        self._reader, self.fitted_on = reader, fitted_on
+        self.id, self.width = reader.id, reader.width
+        own = hashlib.sha256(self.id.encode()).hexdigest()[:16]
+        self._kept = KeptVectors((cache or cache_root() / "sentences") / own, self.width)
 
     def __call__(self, texts: Sequence[str]) -> np.ndarray:
-        """`(n, D)` float32: 384 of MiniLM as it is, or the few answers of tuned copies. What those said is kept beside them,
-        so that a text is encoded once."""
+        """`(n, D)` float32; zeros for blank texts."""
         texts = [str(text) for text in texts]
-        if self.folder is None:
-            return self._encoded(texts)
-        digest = hashlib.sha256("\0".join(["answers", self.id, *texts]).encode()).hexdigest()[:24]
-        kept = self.folder / "said" / f"{digest}.npy"
-        if not kept.is_file():
-            with replacing(kept) as temporary:
-                np.save(temporary, self._encoded(texts))
-        return np.load(kept, allow_pickle=False)
+        found = np.zeros((len(texts), self.width), np.float32)
+        said = list(dict.fromkeys(text for text in texts if text.strip()))
+        known = self._kept.get(said)
+        # in order of length, so that a part holds texts that can share a batch
+        missing = sorted((i for i in range(len(said)) if i not in known), key=lambda i: len(said[i]))
+        for first in range(0, len(missing), _PART):
+            part = missing[first : first + _PART]
+            made = self._reader.encode([said[i] for i in part])
+            self._kept.put([said[i] for i in part], made)
+            known |= dict(zip(part, made, strict=True))
+        vector = {text: known[i] for i, text in enumerate(said)}
+        for row, text in enumerate(texts):
+            if text in vector:
+                found[row] = vector[text]
+        return found
 
-    def _encoded(self, texts: list[str]) -> np.ndarray:
-        if not self.facts["folds"]:
-            return _means(load_minilm(), texts).astype(np.float32)
-        fold_of = np.array([self.facts["fold_of"].get(text_key(text), -1) for text in texts])
-        answers = np.stack([self._answers(copy, texts) for copy in self.facts["folds"]])  # (copies, n, A)
-        left_out = np.array([copy["fold"] for copy in self.facts["folds"]])[:, None]  # (copies, 1)
-        # a text that was tuned on is described by the copies that did not see it, any other by all of them
-        asked = np.where(fold_of >= 0, left_out == fold_of, True)[..., None]  # (copies, n, 1)
-        return ((answers * asked).sum(0) / asked.sum(0)).astype(np.float32)
+    def per_utterance(self, utterances: Sequence[_Utterance], mode: UtteranceMode = "independent") -> np.ndarray:
+        """One vector an utterance, `(n, D)` float32.
 
-    def _answers(self, fold: dict[str, Any], texts: list[str]) -> np.ndarray:
-        assert self.folder is not None
-        path = self.folder / fold["file"]
-        if not path.resolve().is_relative_to(self.folder.resolve()):
-            raise WeightError(f"{path} lies outside its folder")
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise WeightError(f"{path}: cannot be read ({error.strerror})") from None
-        if hashlib.sha256(data).hexdigest() != fold["sha256"]:
-            raise WeightError(f"{path}: the weights are not those that encoder.json describes")
-        state = {name: value.float() for name, value in load(data).items()}
-        weight, bias = (state.pop(name).numpy() for name in _HEAD)
-        model = MiniLM(load_minilm().tokenizer)
-        model.load_state_dict(state)
-        return _means(model.eval(), texts) @ weight.T + bias
+        `independent` reads each alone. `concat` reads all utterances of a clip as one text, in the given order, and gives
+        each the mean of its own tokens' states, so that it is understood from what was said around it; a clip longer than
+        the encoder takes is read in windows of whole utterances.
+
+        Args:
+            utterances: of any clips, those of a clip in order of time, as `read_utterances` gives them.
+            mode: how they are read.
+
+        Raises:
+            ConfigError: no such mode, or tuned copies, which cannot read jointly.
+        """
+        if mode not in get_args(UtteranceMode):
+            raise ConfigError(f"utterances are read {' or '.join(get_args(UtteranceMode))}, not {mode}")
+        if mode == "independent":
+            return self([each.text for each in utterances])
+        rows: dict[str, list[int]] = {}
+        for i, each in enumerate(utterances):
+            rows.setdefault(each.clip, []).append(i)
+        found = np.zeros((len(utterances), self.width), np.float32)
+        missing: list[tuple[list[int], list[str]]] = []
+        for own in rows.values():
+            keys = _joint_keys([utterances[i].text for i in own])
+            known = self._kept.get(keys)
+            if len(known) == len(own):
+                found[own] = np.stack([known[i] for i in range(len(own))])
+            else:
+                missing.append((own, keys))
+        for first in range(0, len(missing), _PART // 8):
+            part = missing[first : first + _PART // 8]
+            made = self._reader.encode_joined([[utterances[i].text for i in own] for own, _ in part])
+            for (own, _), vectors in zip(part, made, strict=True):
+                found[own] = vectors
+            self._kept.put([key for _, keys in part for key in keys], np.concatenate(made))
+        return found
 
 
-def _means(model: MiniLM, texts: list[str]) -> np.ndarray:
-    return np.stack([state[:, 0].mean(0).numpy() for state in model.token_states(texts)])
-
-
-def save_fold(model: MiniLM, head: torch.nn.Linear, path: Path) -> str:
-    """Writes one tuned copy in half precision and gives its sha256."""
-    state = {**model.state_dict(), "head.weight": head.weight, "head.bias": head.bias}
-    with replacing(path) as temporary:
-        save_file({name: value.detach().half().contiguous() for name, value in state.items()}, temporary)
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+def _joint_keys(texts: list[str]) -> list[str]:
+    """What the utterances of one clip are remembered by: all of them, in order, and which one it is."""
+    whole = "\0".join(["joined", *texts])
+    return [f"{whole}\0{i}" for i in range(len(texts))]
 
 
 @lru_cache(maxsize=2)
-def sentence_encoder(name: str) -> SentenceEncoder:
-    """`minilm`, or a folder with tuned copies.
+def sentence_encoder(
+    name: str, *, max_tokens: int = 0, download: bool = False, cache: Path | None = None
+) -> SentenceEncoder:
+    """The encoder of that name.
+
+    Args:
+        name: `minilm`; a folder with a Hugging Face model or its name on the hub, either with `:pooler`, `:cls`, `:mean`
+            or `:last` behind it (none = mean); a run of `text_encoder`, whose pooling is that of its training; or a folder
+            with tuned copies.
+        max_tokens: tokens of a text at most; 0 = as many as the encoder takes. Of a run: that of its training.
+        download: fetch a hub name that is not on this machine.
+        cache: where vectors are remembered; None = beside a run or copies, else in merkit's cache folder.
+
+    Raises:
+        WeightError: not on this machine, not finished, or damaged.
+        ConfigError: a pooling that it does not have, or options that a tuned encoder has settled.
 
     Example:
-        >>> sentence_encoder("minilm").id
-        'minilm'
+        >>> sentence_encoder("roberta-base:pooler").width  # doctest: +SKIP
+        768
     """
-    return SentenceEncoder(None if name == "minilm" else Path(name))
+    folder = Path(name).expanduser()
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if (folder / "encoder.json").is_file() or is_run(folder):
+        if max_tokens:
+            raise ConfigError(f"{name}: max_tokens is that of its training")
+        if (folder / "encoder.json").is_file():
+            copies = TunedCopies(folder)
+            return SentenceEncoder(copies, copies.fitted_on, cache or folder / "said")
+        encoder, fitted_on = load_tuned(folder)
+        return SentenceEncoder(encoder.to(device), fitted_on, cache or folder / "said")
+    name, pooling = _split(name)
+    encoder = load_text_encoder(name, pooling=pooling, max_tokens=max_tokens, download=download)
+    return SentenceEncoder(encoder.to(device), (), cache)
+
+
+def _split(name: str) -> tuple[str, Any]:
+    """`roberta-base:pooler` -> name and pooling."""
+    front, _, pooling = name.rpartition(":")
+    return (front, pooling) if front and pooling in get_args(TextPooling) else (name, "mean")
