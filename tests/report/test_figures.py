@@ -33,7 +33,7 @@ from merkit.report.figures import (
 )
 from merkit.report.figures.drawing import style
 
-SIZES = (3, 10, 25, 26)
+SIZES = (3, 10, 26)
 
 
 def labels_of(size: int) -> tuple[str, ...]:

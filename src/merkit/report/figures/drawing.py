@@ -24,6 +24,8 @@ COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#0
 FAINT = "#F1F1F1"
 _TITLE_IN, _NOTE_IN = 0.19, 0.135  # height of a line
 _TITLE_LETTER_IN, _NOTE_LETTER_IN = 0.08, 0.052
+_ASIDE_IN = 0.06  # letters are not exactly as wide in PNG and in SVG
+_DPI = 150
 _FIXED: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so letters are as wide everywhere
     "font.size": 8,
@@ -82,7 +84,7 @@ class Drawing:
         with style():
             _settle(self.figure)
             with replacing(paths[0]) as temporary:
-                self.figure.savefig(temporary, format="png", dpi=150, metadata={"Software": None})
+                self.figure.savefig(temporary, format="png", dpi=_DPI, metadata={"Software": None})
             with replacing(paths[1]) as temporary:
                 self.figure.savefig(temporary, format="svg", metadata={"Date": None, "Creator": None})
         with replacing(paths[2]) as temporary:
@@ -121,8 +123,9 @@ def framed(width: float, body: float, title: str, notes: Sequence[str] = ()) -> 
     above, below = _TITLE_IN * len(head) + 0.14, _NOTE_IN * len(foot) + (0.14 if foot else 0.04)
     height = above + body + below
     # a Figure of its own: no window, no global state
-    figure = Figure(figsize=(width, height), layout="constrained")
-    figure.get_layout_engine().set(rect=(0, below / height, 1, body / height))  # ty: ignore
+    figure = Figure(figsize=(width, height), dpi=_DPI, layout="constrained")
+    aside = _ASIDE_IN / width
+    figure.get_layout_engine().set(rect=(aside, below / height, 1 - 2 * aside, body / height))  # ty: ignore
     figure.text(
         0.1 / width, 1 - 0.07 / height, "\n".join(head), va="top", fontsize=10, fontweight="bold", linespacing=1.25
     )
