@@ -186,7 +186,9 @@ def build_model(config: EmoTxConfig, widths: Mapping[str, int], specs: tuple[Tar
     looks = [name for name in widths if config.looks[name]]
     bin_s = BIN_S * config.feat_sampling_rate / 8
     if config.model.network in ("transformer", "mlp"):
-        options = {"feedforward": config.feedforward, "dropout": config.dropout}
+        # .5 on time codes, as published, unless there is to be no dropout at all
+        code_dropout = 0.5 if config.dropout else 0.0
+        options = {"feedforward": config.feedforward, "dropout": config.dropout, "code_dropout": code_dropout}
         return SingleStreamModel(
             widths,
             specs,
