@@ -38,6 +38,9 @@ def test_sizes_and_orders_as_published() -> None:
         "emorynlp7": 7,
         "meld-sentiment3": 3,
         "wesad3": 3,
+        "moviegraphs-top10": 10,
+        "moviegraphs-top25": 25,
+        "emotic26": 26,
         "sentiment": 1,
         "valence-arousal": 2,
     }
