@@ -1,12 +1,30 @@
 """How a run goes: epochs, batches, precision, what is watched and what is kept."""
 
+import json
 from typing import Literal
 
 from pydantic import Field
 
 from merkit.config import Config
 
-__all__ = ["TrainerConfig"]
+__all__ = ["TrainerConfig", "data_key"]
+
+# Groups of a system's config that its table does not depend on.
+_APART = {"model", "objective", "optim", "trainer"}
+
+
+def data_key(system: str, config: Config) -> str:
+    """What a table is kept by while several runs are trained or judged: everything that loading it may depend on.
+
+    Example:
+        >>> class Run(Config):
+        ...     top_k: int = 10
+        ...     trainer: TrainerConfig = TrainerConfig()
+        >>> data_key("emotx", Run()), data_key("emotx", Run()) == data_key("emotx", Run(top_k=25))
+        ('emotx {"top_k": 10}', False)
+    """
+    held = {key: value for key, value in config.to_dict().items() if key not in _APART}
+    return f"{system} {json.dumps(held, sort_keys=True)}"
 
 
 class TrainerConfig(Config):

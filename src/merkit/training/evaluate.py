@@ -18,6 +18,7 @@ from merkit.evaluation.bootstrap import Interval
 from merkit.evaluation.measures import interval_of, measure_all
 from merkit.evaluation.seeds import seed_interval
 from merkit.schema import TargetSpec
+from merkit.training.config import data_key
 from merkit.training.fit import loader_for
 from merkit.training.measuring import probabilities
 from merkit.training.module import collect
@@ -179,7 +180,7 @@ def evaluate_runs(
         top = Run(path)
         singles: list[tuple[Predictions, Run]] = []
         for run in top.seeds():
-            key = str(run.config.data.to_dict())
+            key = data_key(run.system.name, run.config)
             if key not in tables:
                 tables[key] = run.system.load(run.config, root=root, split=split)
             made = predictions_of(run, tables[key])

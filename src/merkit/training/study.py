@@ -15,6 +15,7 @@ from merkit.errors import ConfigError
 from merkit.evaluation.measures import definitions
 from merkit.evaluation.seeds import seed_interval
 from merkit.evaluation.tables import ResultRow, ResultTable
+from merkit.training.config import data_key
 from merkit.training.criteria import Criterion
 from merkit.training.grid import Cell, cells
 from merkit.training.run import Run, write_json
@@ -123,7 +124,7 @@ def _trained(jobs: list[_Job], workers: int):
             os.environ["OMP_NUM_THREADS"] = before
 
 
-# tables by data config: a worker trains many cells on the same data
+# tables by what they depend on: a worker trains many cells on the same data
 _tables: dict[str, Any] = {}
 
 
@@ -140,7 +141,7 @@ def _work(job: _Job) -> None:
     config = with_seed(config_from(recipe.config, values), seed)
     if (folder / "config.json").is_file() and Run(folder).finished and Run(folder).config == config:
         return
-    key = str(config.data.to_dict())
+    key = data_key(system, config)
     if key not in _tables:
         _tables.clear()  # a worker holds one corpus at a time
         _tables[key] = recipe.load(config)

@@ -9,6 +9,7 @@ import numpy as np
 
 from merkit.config import override
 from merkit.errors import ConfigError
+from merkit.training.config import data_key
 from merkit.training.criteria import Criterion
 from merkit.training.run import write_json
 
@@ -109,7 +110,7 @@ def run_tune(
     def objective(trial: Any) -> float:
         changes = [f"{key}={_suggest(trial, key, kind)}" for key, kind in distributions.items()]
         chosen = override(config, changes)
-        same = chosen.data == config.data
+        same = data_key(system, chosen) == data_key(system, config)
         values = []
         for seed in range(config.trainer.seed, config.trainer.seed + seeds):
             folder = out / f"trial-{trial.number}" / f"seed-{seed}"
