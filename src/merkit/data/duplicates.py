@@ -7,7 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import KDTree
 
-from merkit.data.table import TokenColumn
+from merkit.data.columns import TokenColumn
+from merkit.data.moments import moments_of
 
 __all__ = ["Directions", "crossing", "directions_of", "feature_keys", "near_pairs"]
 
@@ -64,7 +65,7 @@ def feature_keys(column: TokenColumn, n: int) -> np.ndarray:
     clips, token = _bounds(column)
     if not len(clips):
         return key
-    scale = column.x.std(0, dtype=np.float64)
+    scale = np.sqrt(moments_of(column.x).variance)
     scale = np.where(scale > 0, scale, 1.0).astype(np.float32)
     number: dict[bytes, int] = {}
     index = np.empty(len(clips), np.int64)

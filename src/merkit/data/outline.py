@@ -9,7 +9,7 @@ from merkit.data.stored import StoredRows
 
 __all__ = ["outline"]
 
-_NUMBERS = 1 << 27  # 512 MiB
+_NUMBERS = 1 << 24  # 64 MiB, which comparing multiplies
 
 
 def outline(column: TokenColumn, n: int, numbers: int = _NUMBERS) -> TokenColumn:
@@ -35,7 +35,8 @@ def outline(column: TokenColumn, n: int, numbers: int = _NUMBERS) -> TokenColumn
     def keep(row: np.ndarray, entity: np.ndarray, lengths: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         counts = np.minimum(lengths, most)
         within = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
-        return within * np.repeat(lengths, counts) // np.repeat(np.maximum(counts, 1), counts), counts
+        # from the middle of as many equal parts
+        return (2 * within + 1) * np.repeat(lengths, counts) // np.repeat(2 * counts, counts), counts
 
     kept = column.take(np.arange(n), keep=keep)
     return replace(kept, x=kept.x[:])

@@ -25,7 +25,7 @@ def mean_tokens(column: TokenColumn) -> TokenColumn:
     """
     lengths = column.lengths
     kept = lengths > 0
-    x = np.add.reduceat(column.x, column.offsets[:-1][kept], axis=0) if kept.any() else column.x[:0]
+    x = np.add.reduceat(column.x[:], column.offsets[:-1][kept], axis=0) if kept.any() else column.x[:0]
     x = (x / lengths[kept][:, None]).astype(np.float32)
     start_s = None if column.start_s is None else column.start_s[column.offsets[:-1][kept]]
     return TokenColumn(x, np.arange(len(x) + 1), column.clip[kept], column.entity[kept], start_s)
@@ -74,7 +74,9 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
     text = mean_tokens(table.streams["text"])
     known = text.clip  # utterances that have a token, in order
     streams = {
-        "text": column_of_rows(text.x, scene[known], np.zeros(len(known), np.int64), seconds[known], per_entity=False)
+        "text": column_of_rows(
+            text.x[:], scene[known], np.zeros(len(known), np.int64), seconds[known], per_entity=False
+        )
     }
     # every (utterance, character) pair once, sorted by scene, character, time
     row, place = speaker.rows, speaker.places

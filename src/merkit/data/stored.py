@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["StoredRows", "blocks_of", "fits_in_memory"]
 
-_BLOCK = 1 << 24  # numbers worked on at once
+_BLOCK = 1 << 22  # numbers worked on at once
 _SHARE = 0.25  # of free memory that one column may take
 
 
