@@ -73,7 +73,7 @@ def together(size: int) -> Drawing:
     there = np.random.default_rng(size).random((4000, size)) < np.geomspace(0.5, 0.001, size)
     labels = labels_of(size)
     return co_occurrence_map(
-        co_occurrence(there, there), labels, labels, row_of="scene", column_of="same scene", same=True,
+        co_occurrence(there, there), labels, labels, row_of="the scene", column_of="the same scene", same=True,
         title="Which labels of scene come together: x · train · 4,000 scenes", name="co",
     )  # fmt: skip
 
@@ -226,8 +226,8 @@ def test_the_map_is_read_by_rows() -> None:
         co_occurrence(there, there),
         names,
         names,
-        row_of="scene",
-        column_of="same scene",
+        row_of="the scene",
+        column_of="the same scene",
         same=True,
         title="x",
         name="x",

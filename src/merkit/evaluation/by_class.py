@@ -64,7 +64,7 @@ def by_class(
     *,
     each: _Each = label_average_precision,
     groups: np.ndarray | None = None,
-    over: str = "clips",
+    over: str = "",
     draws: int = 1000,
     level: float = 0.95,
     seed: int = 0,
@@ -77,7 +77,7 @@ def by_class(
         valid: bool of the same shape.
         each: `(prob, target, valid) -> (K,)`.
         groups: `(n,)`; whole groups are drawn.
-        over: what a row is called in words where no groups are given.
+        over: what is drawn, in words, for `interval`; empty = `clips`, or `whole groups`.
         draws: resamples for the interval of one run; 0 = none.
         level: share of resamples within the interval.
         seed: of the draws.
@@ -103,7 +103,9 @@ def by_class(
         interval = f"lowest to highest of {len(members)} seeds"
         low, high, ends = values.min(0), values.max(0), (float(means.min()), float(means.max()))
     elif draws and (len(target) if groups is None else len(np.unique(groups))) > 1:
-        interval = f"{100 * level:g} % bootstrap interval over {over if groups is None else 'whole groups'}"
+        interval = (
+            f"{100 * level:g} % bootstrap interval over {over or ('clips' if groups is None else 'whole groups')}"
+        )
         drawn = np.stack(
             [each(members[0][rows], target[rows], valid[rows]) for rows in resamples(len(target), groups, draws, seed)]
         )

@@ -70,9 +70,12 @@ def class_bars(
     if any(panel.labels != labels for panel in panels):
         raise ValueError("panels side by side need the same labels")
     order = np.argsort(-panels[0].scores.support, kind="stable")
-    intervals = list(dict.fromkeys(panel.scores.interval for panel in panels if panel.scores.interval))
+    found = {panel.name: panel.scores.interval for panel in panels if panel.scores.interval}
+    intervals = list(dict.fromkeys(found.values()))
+    if len(intervals) > 1:
+        intervals = [f"{name}: {text}" for name, text in found.items()]
     notes = [f"{measure}: {definition}; in grey: its value and the answers that have the label."]
-    notes += [f"Lines: {' / '.join(intervals)}."] if intervals else []
+    notes += [f"Lines: {'; '.join(intervals)}."] if intervals else []
     if baseline:
         notes.append("Upright marks: share of answers that have the label, which a random ranking reaches on average.")
     notes.append(f"Order: labels of {panels[0].name} by frequency.")

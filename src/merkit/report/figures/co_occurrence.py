@@ -31,7 +31,7 @@ def co_occurrence_map(
         found: counts and shares.
         rows: `R` labels.
         columns: `C` labels.
-        row_of: what has the labels of the rows, e.g. `scene`.
+        row_of: what has the labels of the rows, e.g. `the scene`.
         column_of: what has those of the columns.
         title: of the figure.
         name: of the files.
@@ -42,8 +42,8 @@ def co_occurrence_map(
     Example:
         >>> from merkit.evaluation.label_counts import co_occurrence
         >>> there = np.array([[True, True], [True, False]])
-        >>> drawing = co_occurrence_map(co_occurrence(there, there), ["joy", "calm"], ["joy", "calm"], row_of="scene",
-        ...     column_of="scene", title="mine", name="co-occurrence-scene", same=True)
+        >>> drawing = co_occurrence_map(co_occurrence(there, there), ["joy", "calm"], ["joy", "calm"], row_of="the scene",
+        ...     column_of="the same scene", title="mine", name="co-occurrence-scene", same=True)
         >>> drawing.rows[1]
         ('joy', 'calm', 1, 2, 0.5)
     """
@@ -93,8 +93,8 @@ def co_occurrence_map(
         )
         axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90)
         axes.set_ylim(len(rows), 0)
-        axes.set_ylabel(f"label of the {row_of}", fontsize=7.5)
-        axes.set_xlabel(f"label of the {column_of}", fontsize=7.5)
+        axes.set_ylabel(f"label of {row_of}", fontsize=7.5)
+        axes.set_xlabel(f"label of {column_of}", fontsize=7.5)
         axes.tick_params(length=0, labelsize=7)
         for side in axes.spines.values():
             side.set_visible(False)

@@ -218,7 +218,7 @@ def _together(names: list[str], table: "ClipTable", of: str, unit: str, persons:
         title = f"Which labels of {name} come together: {of} · {len(flat[name][0]):,} {who}"
         drawings.append(
             co_occurrence_map(
-                found, labels[name], labels[name], row_of=who[:-1], column_of=f"same {who[:-1]}", title=title,
+                found, labels[name], labels[name], row_of=f"the {who[:-1]}", column_of=f"the same {who[:-1]}", title=title,
                 name=f"co-occurrence-{name}", unit=who, same=True, note=notes[name],
             )
         )  # fmt: skip
@@ -230,7 +230,7 @@ def _together(names: list[str], table: "ClipTable", of: str, unit: str, persons:
             note = f"Only {unit} of whose {persons} something is known. {notes[one]} {notes[other]}"
             drawings.append(
                 co_occurrence_map(
-                    _found(whole[one], whole[other]), labels[one], labels[other], row_of=unit[:-1],
+                    _found(whole[one], whole[other]), labels[one], labels[other], row_of=f"the {unit[:-1]}",
                     column_of=f"at least one of its {persons}", title=title, name=f"co-occurrence-{one}-{other}", unit=unit,
                     note=note.strip(),
                 )

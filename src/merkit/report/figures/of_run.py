@@ -86,15 +86,16 @@ def _panel(spec: "TargetSpec", members: Sequence["Predictions"], rows: np.ndarra
     first = members[0]
     output, valid = [made.output[spec.name] for made in members], first.valid[spec.name]
     target = first.target[spec.name]
-    groups, note = first.groups, ""
+    groups, over, note = first.groups, "", ""
     if spec.per_entity:
         # characters of a scene are alike: without knowing which belong together, any interval would be too narrow
+        over = "whole clips" if groups is None else ""
         groups = None if rows is None else (rows if groups is None else groups[rows])
         if rows is None and len(members) == 1:
             draws, note = 0, "no interval, because which scene a character belongs to is not known here."
     if groups is not None and len(np.unique(groups)) < 2 and len(members) == 1:
         note = "no interval: the split is a single group."
-    scores = by_class(output, target, valid, each=BY_CLASS[spec.kind], groups=groups, over="clips", draws=draws)
+    scores = by_class(output, target, valid, each=BY_CLASS[spec.kind], groups=groups, over=over, draws=draws)
     unit = "clips"
     if spec.name in ("scene", "scene_words"):
         unit = "scenes"

@@ -47,7 +47,7 @@ def frequency_bars(
     order = everything[:most]
     shares = {split: _share(*pair) for split, pair in counts.items()}
     thick = 0.16 if len(splits) > 1 else 0.2
-    body = (thick * len(splits) + 0.08) * len(order) + 0.75
+    body = (thick * len(splits) + 0.08) * len(order) + 0.95
     notes = [f"Bars: share of the {unit} whose answer is known that have the label; in grey: how many have it."]
     if len(labels) > most:
         notes.append(
@@ -83,8 +83,9 @@ def frequency_bars(
         axes.set_ylim(len(order) - 0.4, -0.6)
         axes.set_xlim(0, 1.1 * max(0.01, *(float(np.nanmax([*share, 0.0])) for share in shares.values())))
         _finish(axes, f"share of {unit}", across=True)
-        # the bars are longest at the top, so there is room below
-        axes.legend(loc="lower right", fontsize=7, frameon=False)
+        axes.legend(
+            loc="lower right", bbox_to_anchor=(1, 1), borderaxespad=0.2, ncols=len(splits), fontsize=7, frameon=False
+        )
     rows = [
         (split, labels[k], counts[split][0][k], counts[split][1][k], shares[split][k])
         for split in splits
