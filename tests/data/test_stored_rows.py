@@ -103,13 +103,13 @@ def test_tables_and_batches_are_the_same_and_nothing_is_read_before_its_time(fol
     held, stored = tables(folder)
     assert isinstance(held.streams["face"].x, np.ndarray) and isinstance(stored.streams["face"].x, StoredRows)
     stored = stored.where("train").take(np.arange(15)[::-1])
-    assert isinstance(stored.streams["face"].x, StoredRows) and not stored.streams["face"].x._open
+    assert isinstance(stored.streams["face"].x, StoredRows) and not stored.streams["face"].x._files.mapped
     held = held.where("train").take(np.arange(15)[::-1])
     for rows in ([0], [3, 3, 9], list(range(15))):
         for sampling, draw in ((None, None), (SAMPLING, None), (SAMPLING, Draw(0, 2))):
             options = {"modalities": ("face", "scene"), "sampling": sampling, "draw": draw}
             assert same(collate(held, np.array(rows), **options), collate(stored, np.array(rows), **options))
-    assert stored.streams["face"].x._open
+    assert stored.streams["face"].x._files.mapped
 
 
 def test_statistics_and_checks_find_the_same(folder: Path) -> None:
@@ -156,7 +156,7 @@ def test_copies_are_found_on_disk_too(tmp_path: Path) -> None:
 def test_the_fingerprint_is_the_same_in_memory_and_on_disk(folder: Path) -> None:
     held, stored = tables(folder)
     known = held.fingerprint()
-    assert stored.fingerprint() == known and not stored.streams["face"].x._open  # and nothing was read for it
+    assert stored.fingerprint() == known and not stored.streams["face"].x._files.mapped  # and nothing was read for it
     part = np.arange(5)
     assert held.take(part).fingerprint() == stored.take(part).fingerprint() != known
     # other tokens are another table, whether the store says so or the numbers do
@@ -178,7 +178,7 @@ def test_a_pickled_table_holds_places_and_opens_the_store_itself(folder: Path) -
     collate(stored, np.arange(4), modalities=("face",))  # shards are open now
     text = pickle.dumps(stored.streams["face"].x)
     again = pickle.loads(text)
-    assert not again._open and again.path == folder / "float16"
+    assert not again._files.mapped and again.path == folder / "float16"
     np.testing.assert_array_equal(again[:], held.streams["face"].x)
     batches = []
     for table, workers in ((held, 0), (stored, 1)):
@@ -223,6 +223,16 @@ def test_a_shard_that_is_gone_or_cut_is_named(folder: Path, tmp_path: Path) -> N
         rows[:1]
     with pytest.raises(StoreError, match=r"face tokens are not there"):
         stored_column(store, "face", [], per_entity=True)
+
+
+def test_files_are_let_go_when_there_are_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merkit.data.stored._OPEN", 2)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    held, stored = tables(folder)
+    x = stored.streams["face"].x
+    for _ in range(3):
+        np.testing.assert_array_equal(x[:], held.streams["face"].x)
+    assert len(x._files.mapped) == 2 < len(x.shards) and len(list(Path("/proc/self/fd").iterdir())) <= before + 2
 
 
 def test_a_store_in_the_making_can_be_read_as_well(tmp_path: Path) -> None:

@@ -181,10 +181,28 @@ def stored_column(
         np.append(0, np.cumsum(index.column("length").to_numpy())).astype(np.int64),
         np.array([clip for clip, _, _ in places], np.int64),
         np.array([entity for _, entity, _ in places], np.int64),
-        np.concatenate([store.tokens(int(row)).start_s for row in rows]),
+        _start_s(store, rows),
         per_entity,
         Origin(x, np.array(index.column("sha256").to_pylist(), "S64")),
     )
+
+
+def _start_s(store: "FeatureStore", rows: np.ndarray) -> np.ndarray:
+    """Times of all tokens of these rows. One shard after the other: a large store has more of them than a process may map."""
+    from merkit.features.shard import Shard
+
+    index = store.index.select(["shard", "first_token", "length"]).take(rows).to_pydict()
+    ends = np.cumsum(index["length"])
+    start_s = np.empty(int(ends[-1]))
+    by_shard: dict[str, list[int]] = {}
+    for i, name in enumerate(index["shard"]):
+        by_shard.setdefault(name, []).append(i)
+    for name, places in by_shard.items():
+        times = Shard(store.path / name, mapped=not name.startswith("parts/")).arrays["start_s"]
+        for i in places:
+            first, length = index["first_token"][i], index["length"][i]
+            start_s[ends[i] - length : ends[i]] = times[first : first + length]
+    return start_s
 
 
 def _words(clip: Clip, store: "FeatureStore | None", held: bool) -> str:

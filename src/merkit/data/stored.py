@@ -3,6 +3,8 @@
 Features of a film corpus take 30 to 250 GB. A batch needs a few thousand rows of them.
 """
 
+import mmap
+from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,13 +15,13 @@ import torch
 from merkit.errors import StoreError
 
 if TYPE_CHECKING:
-    from merkit.features.shard import Shard
     from merkit.features.store import FeatureStore
 
 __all__ = ["StoredRows", "blocks_of", "fits_in_memory"]
 
 _BLOCK = 1 << 22  # numbers worked on at once
 _SHARE = 0.25  # of free memory that one column may take
+_OPEN = 128  # files at a time: each mapping holds one open, and a process may often have but 1024
 
 
 class StoredRows:
@@ -65,7 +67,7 @@ class StoredRows:
     ) -> None:
         self.path, self.shards, self.width = path, shards, width
         self._shard, self._element, self._offsets = shard, element, offsets
-        self._open: dict[str, Shard] = {}
+        self._files = _Files(path)
 
     @classmethod
     def of(cls, store: "FeatureStore", rows: np.ndarray) -> "StoredRows":
@@ -108,7 +110,7 @@ class StoredRows:
         return self[:] if dtype is None else self[:].astype(dtype, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_open": {}}
+        return {**self.__dict__, "_files": _Files(self.path)}
 
     def at(self, rows: np.ndarray) -> "StoredRows":
         """These rows, still unread."""
@@ -136,7 +138,7 @@ class StoredRows:
 
     def _with(self, shard: np.ndarray, element: np.ndarray, offsets: np.ndarray) -> "StoredRows":
         other = StoredRows(self.path, self.shards, shard, element, offsets.astype(np.int64), self.width)
-        other._open = self._open  # files are opened once for all that is taken from one another
+        other._files = self._files  # files are opened once for all that is taken from one another
         return other
 
     def _places(self, rows: slice | np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -169,18 +171,42 @@ class StoredRows:
 
     def _rows_of(self, name: str, element: np.ndarray) -> np.ndarray:
         """`(P, D)` of one shard, in its number type."""
-        flat = self._shard_of(name).arrays["x"]
+        flat = self._files[name]
         if element.max() + self.width > len(flat):
             raise StoreError(f"{self.path / name}: is shorter than the index says")
         # every place in the file as the beginning of a row: modalities of other widths may lie in between
         return np.lib.stride_tricks.sliding_window_view(flat, self.width)[element]
 
-    def _shard_of(self, name: str) -> "Shard":
+
+class _Files:
+    """The `x` of the shards of a store, flat; those asked for last stay mapped."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.mapped: OrderedDict[str, np.ndarray] = OrderedDict()
+        self.places: dict[str, tuple[np.dtype, int, int]] = {}
+
+    def __getitem__(self, name: str) -> np.ndarray:
+        if name in self.mapped:
+            self.mapped.move_to_end(name)
+            return self.mapped[name]
         from merkit.features.shard import Shard
 
-        if name not in self._open:
-            self._open[name] = Shard(self.path / name, mapped=not name.startswith("parts/"))
-        return self._open[name]
+        path = self.path / name
+        if name not in self.places:
+            self.places[name] = Shard(path).place_of_x  # its header is checked, once
+        kind, begin, count = self.places[name]
+        if not count:
+            return np.zeros(0, kind)
+        try:
+            with path.open("rb") as file:
+                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+            found = self.mapped[name] = np.frombuffer(data, kind, count, begin)
+        except (OSError, ValueError) as error:
+            raise StoreError(f"{path}: cannot be read ({error})") from error
+        if len(self.mapped) > _OPEN:
+            self.mapped.popitem(last=False)
+        return found
 
 
 def blocks_of(x: "np.ndarray | StoredRows", numbers: int = _BLOCK) -> Iterator[np.ndarray]:

@@ -231,6 +231,12 @@ class Shard:
             self._arrays = found
         return found
 
+    @property
+    def place_of_x(self) -> tuple[np.dtype, int, int]:
+        """Number type of `x`, its first byte in the file, and how many numbers it holds."""
+        kind, begin, end = self._places["x"]
+        return np.dtype(kind), self._data_at + begin, (end - begin) // np.dtype(kind).itemsize
+
     def places(self) -> Iterator[tuple[dict[str, Any], dict[str, Any] | None, int, int]]:
         """(record, row, first token, first element of `x`) of every row; row is None for a record without rows."""
         token = element = 0
