@@ -27,7 +27,17 @@ from merkit.training.measuring import measure_of
 from merkit.training.objective import Objective
 from merkit.training.optim import OptimConfig
 
-__all__ = ["TextEncoderConfig", "TextObjectiveConfig", "build_model", "emotx", "load", "minilm", "plan", "token_column"]
+__all__ = [
+    "TextEncoderConfig",
+    "TextObjectiveConfig",
+    "build_model",
+    "emotx",
+    "load",
+    "minilm",
+    "plan",
+    "token_column",
+    "tokenised",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -126,10 +136,16 @@ def load(config: TextEncoderConfig, *, root: Path | None = None, split: str | No
         raise ConfigError("data.text_encoder and data.modalities mean nothing here: the words themselves are read")
     if data.earlier or data.later:
         raise ConfigError("data.earlier and data.later mean nothing here: a clip is answered from its own words")
-    return _tokenised(config, load_table(data, root=root, split=split))
+    return tokenised(config, load_table(data, root=root, split=split))
 
 
-def _tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
+def tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
+    """Any table with words, as this system reads it: token ids in place of its streams, and the targets of whole clips.
+
+    Raises:
+        ConfigError: it has no words.
+        WeightError: the encoder is not on this machine.
+    """
     if table.texts is None:
         raise ConfigError(f"corpus {table.name} has no words (of arrays: name their column in data.arrays.texts)")
     targets = {name: column for name, column in table.targets.items() if not column.spec.per_entity}
