@@ -184,3 +184,14 @@ class TargetColumn:
                 for each in (value, valid)
             )
         return replace(self, value=value, valid=valid, votes=votes)
+
+    def owner(self) -> np.ndarray:
+        """`(m,)` row of the clip that each known answer per entity belongs to, in the order of clips, then entities.
+
+        Example:
+            >>> spec = TargetSpec("character", "single_label", ("calm", "sad"), per_entity=True)
+            >>> TargetColumn(spec, np.zeros((2, 2), int), np.array([[True, True], [False, True]])).owner()
+            array([0, 0, 1])
+        """
+        known = self.valid if self.valid.ndim == 2 else self.valid.any(-1)
+        return np.nonzero(known)[0]

@@ -67,7 +67,7 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
     order = np.lexsort((table.turn, table.dialogue, table.split))
     key = np.char.add(np.char.add(table.split[order].astype(str), "\t"), table.dialogue[order].astype(str))
     _, first, scene = np.unique(key, return_index=True, return_inverse=True)
-    table, n = table.take(order), len(first)
+    table, names, n = table.take(order), table.dialogue[order][first].astype(str), len(first)
 
     speaker = _speakers(table.groups["character"], scene, n, characters)
     seconds = _seconds(table.texts, scene, len(table))
@@ -107,11 +107,11 @@ def scenes_of_dialogues(table: ClipTable, *, target: str = "emotion", characters
     }
     return ClipTable(
         f"{table.name} scenes",
-        table.dialogue[first].astype(str),
+        names,
         table.split[first],
         streams,
         targets,
-        {"dialogue": table.dialogue[first].astype(str)},
+        {"dialogue": names},
         texts=_joined(table.texts, scene, n),
         provenance={name: table.provenance["text"] for name in streams if "text" in table.provenance},
         entities=speaker.names,

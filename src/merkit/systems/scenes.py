@@ -186,7 +186,7 @@ def _labelled(table: ClipTable, config: SceneConfig, manifest: "Manifest") -> Cl
         has = column.value.any(-1, keepdims=True)
         targets[name] = replace(column, valid=column.valid & has)
     kept = targets["scene"].valid.any(-1) & targets["character"].valid.any((-1, -2))
-    return replace(table, targets=targets).take(kept)
+    return replace(table, targets=targets).take(np.flatnonzero(kept))
 
 
 def _label_set(config: SceneConfig, words: Sequence[str], manifest: "Manifest") -> "LabelSet":

@@ -60,17 +60,19 @@ def compare_runs(
         raise ConfigError(f"{first} and {second} answered for no clip in common")
     rows = []
     for spec in Run(first).seeds()[0].specs:
-        if spec.name not in b.output or spec.per_entity:
+        if spec.name not in b.output:
             continue
-        target, valid = a.target[spec.name][in_a], a.valid[spec.name][in_a]
-        if not np.array_equal(target, b.target[spec.name][in_b]):
+        one_rows, other_rows = a.rows(spec.name, in_a), b.rows(spec.name, in_b)
+        target, valid = a.target[spec.name][one_rows], a.valid[spec.name][one_rows]
+        if not np.array_equal(target, b.target[spec.name][other_rows]):
             raise ConfigError(f"{first} and {second} were measured against different answers for {spec.name}")
+        units = a.units(spec.name)
         for name, one in measures_of(spec).items():
             if measure is not None and measure not in (name, f"{spec.name}.{name}"):
                 continue
             found = paired_bootstrap(
-                one, a.output[spec.name][in_a], b.output[spec.name][in_b], target, valid,
-                groups=None if a.groups is None else a.groups[in_a], draws=draws,
+                one, a.output[spec.name][one_rows], b.output[spec.name][other_rows], target, valid,
+                groups=None if units is None else units[one_rows], draws=draws,
             )  # fmt: skip
             rows.append(
                 ComparedMeasure(

@@ -5,7 +5,7 @@ Every reading of a test split is counted in the run's record and shown with its 
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,9 @@ from merkit.training.run import Run, write_json
 __all__ = ["Evaluation", "Predictions", "ensemble", "evaluate_runs", "predictions_of"]
 
 
+_KINDS = ("output", "target", "valid", "owner")
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Predictions:
     """Answers of one run for one split.
@@ -37,6 +40,8 @@ class Predictions:
         target: target -> the truth.
         valid: target -> what is known of it.
         groups: `(n,)` group that the bootstrap draws as a whole, or None.
+        owner: target asked per entity -> `(m,)` row of the clip that each of its `m` answers belongs to, in rising order;
+            its output, target and valid have `m` rows.
     """
 
     ids: np.ndarray
@@ -44,14 +49,25 @@ class Predictions:
     target: Mapping[str, np.ndarray]
     valid: Mapping[str, np.ndarray]
     groups: np.ndarray | None
+    owner: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def units(self, name: str) -> np.ndarray | None:
+        """What the bootstrap draws as a whole for a target: the groups; without groups, the persons of one clip together."""
+        if name not in self.owner:
+            return self.groups
+        return (self.ids if self.groups is None else self.groups)[self.owner[name]]
+
+    def rows(self, name: str, clips: np.ndarray) -> np.ndarray:
+        """Rows of a target's answers that belong to the clips `clips`, in that order."""
+        if name not in self.owner:
+            return clips
+        first = np.searchsorted(self.owner[name], clips, "left")
+        last = np.searchsorted(self.owner[name], clips, "right")
+        return np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)]).astype(np.int64)
 
     def save(self, path: Path) -> None:
         """As `.npz`, by rename."""
-        parts = {
-            f"{kind}.{name}": value
-            for kind in ("output", "target", "valid")
-            for name, value in getattr(self, kind).items()
-        }
+        parts = {f"{kind}.{name}": value for kind in _KINDS for name, value in getattr(self, kind).items()}
         groups = {} if self.groups is None else {"groups": self.groups.astype(str)}
         with replacing(path) as temporary:
             np.savez_compressed(temporary, **{"ids": self.ids.astype(str), **groups, **parts})  # ty: ignore[invalid-argument-type]
@@ -67,7 +83,7 @@ class Predictions:
             raise StoreError(f"{path}: no predictions; `merkit evaluate` writes them")
         with np.load(path, allow_pickle=False) as archive:
             held = dict(archive)
-        kinds: dict[str, dict[str, np.ndarray]] = {"output": {}, "target": {}, "valid": {}}
+        kinds: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _KINDS}
         for key, value in held.items():
             if "." in key:
                 kind, name = key.split(".", 1)
@@ -154,7 +170,8 @@ def predictions_of(run: Run, table: ClipTable) -> Predictions:
         {spec.name: probabilities(answers[spec.name][0], spec, temperature.get(spec.name, 1.0)) for spec in run.specs},
         {name: answer[1] for name, answer in answers.items()},
         {name: answer[2] for name, answer in answers.items()},
-        groups if groups is not None and len(groups) == len(answers[run.specs[0].name][1]) else None,
+        groups,
+        {spec.name: table.targets[spec.name].owner() for spec in run.specs if spec.per_entity},
     )
 
 
@@ -220,7 +237,7 @@ def ensemble(members: Sequence[Predictions]) -> Predictions:
         if not np.array_equal(first.ids, other.ids):
             raise ConfigError("an ensemble needs runs that answered for the same clips in the same order")
     output = {name: np.mean([member.output[name] for member in members], axis=0) for name in first.output}
-    return Predictions(first.ids, output, first.target, first.valid, first.groups)
+    return replace(first, output=output)
 
 
 def points(made: Predictions, specs: Sequence[TargetSpec]) -> dict[str, float]:
@@ -243,7 +260,7 @@ def _intervals(made: Predictions, specs: Sequence[TargetSpec], draws: int) -> di
             made.output[spec.name],
             made.target[spec.name],
             made.valid[spec.name],
-            groups=None if spec.per_entity else made.groups,
+            groups=made.units(spec.name),
             draws=draws,
         ).items()
     }
