@@ -66,7 +66,8 @@ def load_scenes(
 
     Args:
         config: of a run.
-        needs: streams that are wanted, of `scene`, `face`, `text`, `lines`; what a corpus lacks is not there.
+        needs: streams that are wanted, of `scene`, `face`, `text`, `lines`; what a corpus lacks is not there. None at all =
+            the words (`texts`) and what is asked of scenes, for text encoders: a scene is then kept by its own labels.
         root: another folder of the same layout in place of `data.root`.
         split: give only these scenes.
 
@@ -83,11 +84,11 @@ def load_scenes(
         said = any(spec.name not in _WORDS.values() for spec in manifest.specs)
         kind = "dialogues" if said else "prepared"
     if kind == "dialogues":
-        table = _from_dialogues(config, root)
+        table = _from_dialogues(config, root, needs)
     else:
-        table = _labelled(_prepared(config, manifest, where, needs), config, manifest)
+        table = _labelled(_prepared(config, manifest, where, needs), config, manifest, needs)
     table = replace(table, streams={name: column for name, column in table.streams.items() if name in needs})
-    if not table.streams:
+    if needs and not table.streams:
         raise ConfigError(f"{where}: has none of the streams {', '.join(needs)}")
     return arranged(table, config.data, where=where, moved=root is not None, split=split)
 
@@ -110,8 +111,13 @@ def spacing_s(column: TokenColumn) -> float:
     return float(np.median(steps)) if len(steps) else 0.0
 
 
-def _from_dialogues(config: SceneConfig, root: Path | None) -> ClipTable:
+def _from_dialogues(config: SceneConfig, root: Path | None, needs: Sequence[str]) -> ClipTable:
     data = config.data.model_copy(update={"split": SplitConfig(), "num_data": 0, "modalities": (), "targets": ()})
+    if not needs:
+        table = load_table(data.model_copy(update={"text_encoder": ""}), root=root)
+        # dialogues are cut along a text stream; what it holds is dropped again
+        unread = TokenColumn.one_per_clip(np.zeros((len(table), 1), np.float32))
+        return scenes_of_dialogues(replace(table, streams={"text": unread}), characters=config.num_chars)
     if not data.text_encoder and not _has_features(data, root):
         data = data.model_copy(update={"text_encoder": "minilm"})
     return scenes_of_dialogues(load_table(data, root=root), characters=config.num_chars)
@@ -175,7 +181,7 @@ def _stores(config: SceneConfig, where: Path, needs: Sequence[str]) -> "dict[str
     return found
 
 
-def _labelled(table: ClipTable, config: SceneConfig, manifest: "Manifest") -> ClipTable:
+def _labelled(table: ClipTable, config: SceneConfig, manifest: "Manifest", needs: Sequence[str]) -> ClipTable:
     """The table's words as the config's label set, without scenes and characters that have none of its labels."""
     if not set(_WORDS.values()) <= set(table.targets):
         return table
@@ -185,7 +191,9 @@ def _labelled(table: ClipTable, config: SceneConfig, manifest: "Manifest") -> Cl
         column = chosen.apply(table.targets[words], name)
         has = column.value.any(-1, keepdims=True)
         targets[name] = replace(column, valid=column.valid & has)
-    kept = targets["scene"].valid.any(-1) & targets["character"].valid.any((-1, -2))
+    kept = targets["scene"].valid.any(-1)
+    if needs:
+        kept &= targets["character"].valid.any((-1, -2))
     return replace(table, targets=targets).take(np.flatnonzero(kept))
 
 

@@ -20,7 +20,8 @@ from merkit.models.text_classifier import TextClassifier
 from merkit.networks.text_encoder import load_text_encoder
 from merkit.networks.text_tokens import Tokeniser
 from merkit.schema import TargetSpec
-from merkit.systems.data import DataConfig, load_table
+from merkit.systems.data import DataConfig, SplitConfig, load_table
+from merkit.systems.scenes import SceneConfig, load_scenes
 from merkit.training.config import TrainerConfig
 from merkit.training.fit import Plan
 from merkit.training.measuring import measure_of
@@ -28,6 +29,7 @@ from merkit.training.objective import Objective
 from merkit.training.optim import OptimConfig
 
 __all__ = [
+    "SceneTextsConfig",
     "TextEncoderConfig",
     "TextObjectiveConfig",
     "build_model",
@@ -55,6 +57,22 @@ class TextObjectiveConfig(Config):
     """Target -> factor."""
 
 
+class SceneTextsConfig(Config):
+    """Whole scenes as texts, with the labels of the scene."""
+
+    kind: Literal["none", "auto", "prepared", "dialogues"] = "none"
+    """`none`: a text is what is said in a clip. `prepared`: all that is said in a scene of a prepared film. `dialogues`: in
+    a dialogue of an utterance corpus, asked which emotions anyone shows. `auto`: whichever of these two the corpus is."""
+    top_k: int = Field(10, ge=1)
+    """Of prepared films: the most frequent emotions of MovieGraphs."""
+    label_source: Literal["published", "train"] = "published"
+    """`published` lists exist for 10 and 25 (counted over all films, test included); `train` counts in training scenes."""
+    use_emotic_mapping: bool = False
+    """181 words in the 26 groups of Emotic in place of the top k."""
+    emotic_mapping_path: Path | None = None
+    """Another mapping: a JSON file `{group: [word, …]}`."""
+
+
 class TextEncoderConfig(Config):
     """A run of fine-tuning."""
 
@@ -72,6 +90,8 @@ class TextEncoderConfig(Config):
     """Fetch an encoder that is not on this machine from the Hugging Face hub."""
     data: DataConfig = DataConfig()
     """Clips, their words, splits."""
+    scenes: SceneTextsConfig = SceneTextsConfig()
+    """Scenes in place of clips."""
     objective: TextObjectiveConfig = TextObjectiveConfig()
     """What is minimised."""
     optim: OptimConfig = OptimConfig(lr=3e-5, schedule="linear", warmup=0.1, module_lr={"heads": 1e-3})
@@ -102,6 +122,8 @@ def emotx() -> TextEncoderConfig:
         encoder="roberta-base",
         pooling="pooler",
         dropout=0.0,
+        data=DataConfig(split=SplitConfig(by="movie")),
+        scenes=SceneTextsConfig(kind="auto"),
         objective=TextObjectiveConfig(loss="bce"),
         optim=OptimConfig(name="adam", lr=1e-6, weight_decay=0.0, schedule="constant"),
         trainer=TrainerConfig(max_epochs=20, batch_size=4, clip=0.0, watch="map"),
@@ -136,7 +158,18 @@ def load(config: TextEncoderConfig, *, root: Path | None = None, split: str | No
         raise ConfigError("data.text_encoder and data.modalities mean nothing here: the words themselves are read")
     if data.earlier or data.later:
         raise ConfigError("data.earlier and data.later mean nothing here: a clip is answered from its own words")
-    return tokenised(config, load_table(data, root=root, split=split))
+    scenes = config.scenes
+    if scenes.kind == "none":
+        return tokenised(config, load_table(data, root=root, split=split))
+    asked = SceneConfig(
+        data=data,
+        top_k=scenes.top_k,
+        label_source=scenes.label_source,
+        use_emotic_mapping=scenes.use_emotic_mapping,
+        emotic_mapping_path=scenes.emotic_mapping_path,
+        scenes=scenes.kind,
+    )
+    return tokenised(config, load_scenes(asked, (), root=root, split=split))
 
 
 def tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
