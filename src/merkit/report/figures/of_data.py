@@ -69,10 +69,10 @@ def read_table(source: Path, split: str | None = None) -> "ClipTable":
 
     try:
         held = json.loads(file.read_text(encoding="utf-8"))
-        system = find_system(held["system"])
+        system, values = find_system(held["system"]), dict(held["config"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{file}: not the config of a run ({error})") from None
-    config = config_from(system.config, held["config"])
+    config = config_from(system.config, values)
     return system.load(config, split=split) if split == "test" else system.load(config)
 
 
