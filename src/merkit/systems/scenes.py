@@ -120,7 +120,29 @@ def _from_dialogues(config: SceneConfig, root: Path | None, needs: Sequence[str]
         return scenes_of_dialogues(replace(table, streams={"text": unread}), characters=config.num_chars)
     if not data.text_encoder and not _has_features(data, root):
         data = data.model_copy(update={"text_encoder": "minilm"})
-    return scenes_of_dialogues(load_table(data, root=root), characters=config.num_chars)
+    if data.text_encoder and config.srt_feat_type == "concat":
+        table = load_table(data.model_copy(update={"text_encoder": ""}), root=root)
+        table = _read_together(table, data.text_encoder)
+    else:
+        table = load_table(data, root=root)
+    return scenes_of_dialogues(table, characters=config.num_chars)
+
+
+def _read_together(table: ClipTable, name: str) -> ClipTable:
+    """The table with text features of each utterance as its dialogue makes it understood."""
+    from merkit.corpora.utterances import Said
+    from merkit.features.sentences import sentence_encoder
+
+    if table.texts is None or table.dialogue is None or table.turn is None:
+        raise ConfigError(f"srt_feat_type=concat: corpus {table.name} has no dialogues of words")
+    encoder = sentence_encoder(name)
+    order = np.lexsort((table.turn, table.dialogue, table.split))
+    said = [Said(f"{table.split[i]}\t{table.dialogue[i]}", 0.0, 0.0, str(table.texts[i])) for i in order]
+    x = np.zeros((len(table), encoder.width), np.float32)
+    x[order] = encoder.per_utterance(said, "concat")
+    column = TokenColumn.one_per_clip(x, np.array([bool(str(text).strip()) for text in table.texts]))
+    provenance = {**table.provenance, "text": Provenance(encoder.id, encoder.fitted_on)}
+    return replace(table, streams={"text": column}, provenance=provenance)
 
 
 def _has_features(data: DataConfig, root: Path | None) -> bool:
@@ -140,7 +162,7 @@ def _prepared(config: SceneConfig, manifest: "Manifest", where: Path, needs: Seq
     spoken = None
     if encoder and said and {"text", "lines"} & set(needs):
         made_by = sentence_encoder(encoder)
-        spoken = made_by([each.text for each in said])
+        spoken = made_by.per_utterance(said, config.srt_feat_type)
         stores.pop("text", None)
     table = scene_table(manifest, stores, said=said, spoken=spoken, characters=config.num_chars)
     if spoken is not None:

@@ -20,7 +20,7 @@ from merkit.models.text_classifier import TextClassifier
 from merkit.networks.text_encoder import load_text_encoder
 from merkit.networks.text_tokens import Tokeniser
 from merkit.schema import TargetSpec
-from merkit.systems.data import DataConfig, SplitConfig, load_table
+from merkit.systems.data import DataConfig, SplitConfig, load_table, targets_of
 from merkit.systems.scenes import SceneConfig, load_scenes
 from merkit.training.config import TrainerConfig
 from merkit.training.fit import Plan
@@ -181,9 +181,10 @@ def tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
     """
     if table.texts is None:
         raise ConfigError(f"corpus {table.name} has no words (of arrays: name their column in data.arrays.texts)")
-    targets = {name: column for name, column in table.targets.items() if not column.spec.per_entity}
-    if config.data.targets or not targets:
-        targets = dict(table.targets)  # what was asked for by name is refused by name
+    names = targets_of(config.data, table)
+    if not config.data.targets:  # what is asked for by name is refused by name
+        names = tuple(name for name in names if not table.targets[name].spec.per_entity) or names
+    targets = {name: table.targets[name] for name in names}
     # the architecture alone: its limit and its tokenizer, without the weights
     encoder = load_text_encoder(
         config.encoder, pooling=config.pooling, max_tokens=config.max_tokens, weights=False, download=config.download
