@@ -226,7 +226,7 @@ def test_a_shard_that_is_gone_or_cut_is_named(folder: Path, tmp_path: Path) -> N
 
 
 def test_files_are_let_go_when_there_are_many(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("merkit.data.stored._OPEN", 2)
+    monkeypatch.setattr("merkit.data.shard_files._OPEN", 2)
     before = len(list(Path("/proc/self/fd").iterdir()))
     held, stored = tables(folder)
     x = stored.streams["face"].x

@@ -3,8 +3,6 @@
 Features of a film corpus take 30 to 250 GB. A batch needs a few thousand rows of them.
 """
 
-import mmap
-from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from merkit.data.shard_files import ShardFiles
 from merkit.errors import StoreError
 
 if TYPE_CHECKING:
@@ -21,7 +20,6 @@ __all__ = ["StoredRows", "blocks_of", "fits_in_memory"]
 
 _BLOCK = 1 << 22  # numbers worked on at once
 _SHARE = 0.25  # of free memory that one column may take
-_OPEN = 128  # files at a time: each mapping holds one open, and a process may often have but 1024
 
 
 class StoredRows:
@@ -67,7 +65,7 @@ class StoredRows:
     ) -> None:
         self.path, self.shards, self.width = path, shards, width
         self._shard, self._element, self._offsets = shard, element, offsets
-        self._files = _Files(path)
+        self._files = ShardFiles(path)
 
     @classmethod
     def of(cls, store: "FeatureStore", rows: np.ndarray) -> "StoredRows":
@@ -110,7 +108,7 @@ class StoredRows:
         return self[:] if dtype is None else self[:].astype(dtype, copy=False)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_files": _Files(self.path)}
+        return {**self.__dict__, "_files": ShardFiles(self.path)}
 
     def at(self, rows: np.ndarray) -> "StoredRows":
         """These rows, still unread."""
@@ -174,39 +172,9 @@ class StoredRows:
         flat = self._files[name]
         if element.max() + self.width > len(flat):
             raise StoreError(f"{self.path / name}: is shorter than the index says")
+        self._files.prefetch(name, element, self.width)
         # every place in the file as the beginning of a row: modalities of other widths may lie in between
         return np.lib.stride_tricks.sliding_window_view(flat, self.width)[element]
-
-
-class _Files:
-    """The `x` of the shards of a store, flat; those asked for last stay mapped."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.mapped: OrderedDict[str, np.ndarray] = OrderedDict()
-        self.places: dict[str, tuple[np.dtype, int, int]] = {}
-
-    def __getitem__(self, name: str) -> np.ndarray:
-        if name in self.mapped:
-            self.mapped.move_to_end(name)
-            return self.mapped[name]
-        from merkit.features.shard import Shard
-
-        path = self.path / name
-        if name not in self.places:
-            self.places[name] = Shard(path).place_of_x  # its header is checked, once
-        kind, begin, count = self.places[name]
-        if not count:
-            return np.zeros(0, kind)
-        try:
-            with path.open("rb") as file:
-                data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-            found = self.mapped[name] = np.frombuffer(data, kind, count, begin)
-        except (OSError, ValueError) as error:
-            raise StoreError(f"{path}: cannot be read ({error})") from error
-        if len(self.mapped) > _OPEN:
-            self.mapped.popitem(last=False)
-        return found
 
 
 def blocks_of(x: "np.ndarray | StoredRows", numbers: int = _BLOCK) -> Iterator[np.ndarray]:
