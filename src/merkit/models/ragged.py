@@ -8,6 +8,7 @@ sequences of nearly one length, so that almost nothing is padded there either.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -116,6 +117,7 @@ class RaggedLayer(nn.Module):
         feedforward: inner width.
         dropout: on both residual branches and within the feed-forward.
         attention_dropout: on the attention weights; not 0 keeps the fused kernel for the CPU from being used.
+        activation: of the feed-forward.
 
     Example:
         >>> layer = RaggedLayer(8, feedforward=16).eval()
@@ -129,7 +131,14 @@ class RaggedLayer(nn.Module):
     """
 
     def __init__(
-        self, width: int, *, heads: int = 0, feedforward: int = 0, dropout: float = 0.1, attention_dropout: float = 0.0
+        self,
+        width: int,
+        *,
+        heads: int = 0,
+        feedforward: int = 0,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.0,
+        activation: Literal["relu", "gelu"] = "relu",
     ) -> None:
         super().__init__()
         if not 0 <= attention_dropout < 1:
@@ -149,6 +158,7 @@ class RaggedLayer(nn.Module):
         self.inner, self.outer = nn.Linear(width, feedforward or width), nn.Linear(feedforward or width, width)
         self.norms = nn.ModuleList([nn.LayerNorm(width), nn.LayerNorm(width)])
         self.dropout = Dropout(dropout)
+        self.activation = {"relu": F.relu, "gelu": F.gelu}[activation]
 
     def forward(
         self, x: Tensor, rows: RaggedRows, *, last: bool = False, weights: bool = False
@@ -177,7 +187,7 @@ class RaggedLayer(nn.Module):
                 looked.append(_looked(q if last else self._heads(query[rows.wanted[group.asks]]), k, seen))
         order = rows.wanted_order if last else rows.order
         y = self.norms[0](asked + self.dropout(self.out(torch.cat(found)[order])))
-        y = self.norms[1](y + self.dropout(self.outer(self.dropout(F.relu(self.inner(y))))))
+        y = self.norms[1](y + self.dropout(self.outer(self.dropout(self.activation(self.inner(y))))))
         return y, looked
 
     def _heads(self, x: Tensor) -> Tensor:
@@ -218,6 +228,7 @@ class RaggedEncoder(nn.Module):
         feedforward: inner width.
         dropout: see `RaggedLayer`.
         attention_dropout: see `RaggedLayer`.
+        activation: see `RaggedLayer`.
 
     Example:
         >>> encoder = RaggedEncoder(8, 2).eval()
@@ -236,11 +247,17 @@ class RaggedEncoder(nn.Module):
         feedforward: int = 0,
         dropout: float = 0.1,
         attention_dropout: float = 0.0,
+        activation: Literal["relu", "gelu"] = "relu",
     ) -> None:
         super().__init__()
         self.layers = nn.ModuleList(
             RaggedLayer(
-                width, heads=heads, feedforward=feedforward, dropout=dropout, attention_dropout=attention_dropout
+                width,
+                heads=heads,
+                feedforward=feedforward,
+                dropout=dropout,
+                attention_dropout=attention_dropout,
+                activation=activation,
             )
             for _ in range(layers)
         )
