@@ -1,49 +1,153 @@
 """Where measures go beside the run's own files. All of them write to the run's folder; none needs a network."""
 
-from collections.abc import Callable
+import csv
+import json
+import math
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
+
+from lightning.pytorch.loggers import CSVLogger, Logger, MLFlowLogger, TensorBoardLogger, WandbLogger
 
 from merkit.errors import ConfigError
 from merkit.training.config import TrainerConfig
+from merkit.training.criteria import Criterion
 
-if TYPE_CHECKING:
-    from lightning.pytorch.loggers import Logger
-
-__all__ = ["TRACKERS", "build_tracker"]
+__all__ = ["TRACKERS", "BestSoFar", "build_tracker"]
 
 
-def _csv(folder: Path, config: TrainerConfig) -> "Logger":
-    from lightning.pytorch.loggers import CSVLogger
+class BestSoFar:
+    """The best value by each of a run's criteria, and its epoch, from measures as they come.
 
+    Args:
+        config: its `watch` and `best_by` are the criteria; `last` is none.
+
+    Example:
+        >>> best = BestSoFar(TrainerConfig(watch="accuracy", best_by=("loss",)))
+        >>> best.see(0, {"accuracy": 0.5, "loss": 0.9})
+        >>> best.see(1, {"accuracy": 0.6, "loss": 1.1})
+        >>> best.summary()
+        {'best/accuracy': 0.6, 'best/accuracy/epoch': 1, 'best/loss': 0.9, 'best/loss/epoch': 0}
+    """
+
+    def __init__(self, config: TrainerConfig) -> None:
+        rules = dict.fromkeys((config.watch, *config.best_by))
+        self.criteria = [Criterion.parse(rule) for rule in rules if rule != "last"]
+        self._held: dict[str, tuple[float, int]] = {}
+
+    def see(self, epoch: int, measures: Mapping[str, float]) -> None:
+        """The measures of one epoch on valid."""
+        for criterion in self.criteria:
+            value = criterion(measures)
+            held = self._held.get(criterion.text)
+            if criterion.better(value, None if held is None else held[0]):
+                self._held[criterion.text] = (value, epoch)
+
+    def summary(self) -> dict[str, float]:
+        """`best/RULE` and `best/RULE/epoch` of every criterion that had a value."""
+        found: dict[str, float] = {}
+        for rule, (value, epoch) in self._held.items():
+            found |= {f"best/{rule}": value, f"best/{rule}/epoch": epoch}
+        return found
+
+
+class _Wandb(WandbLogger):
+    """A W&B run of its own for every run of ours, with the whole config, and at its end the best epochs as summary."""
+
+    def __init__(self, folder: Path, config: TrainerConfig) -> None:
+        seed = folder.name.startswith("seed-")
+        super().__init__(
+            name=f"{folder.parent.name}/{folder.name}" if seed else folder.name,
+            group=folder.parent.name if seed else None,
+            project=config.project,
+            entity=config.entity or None,
+            save_dir=folder,
+            mode=_mode(config),
+            config=_asked(folder),
+        )
+        self._best = BestSoFar(config)
+        self._watch = config.watch
+        for epoch, measures in _earlier(folder):
+            self._best.see(epoch, measures)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Hands them on, with the best value of the watched measure so far, which is what a sweep goes by."""
+        measures = {name.removeprefix("valid/"): value for name, value in metrics.items() if name.startswith("valid/")}
+        if "loss" in measures:
+            self._best.see(int(metrics.get("epoch", 0)), measures)
+            best = self._best.summary().get(f"best/{self._watch}")
+            metrics = metrics if best is None else {**metrics, "best/watch": best}
+        super().log_metrics(metrics, step)
+
+    def finalize(self, status: str) -> None:
+        """Ends the W&B run: the next seed of the same process must not write into it."""
+        super().finalize(status)
+        if self._experiment is not None:
+            self._experiment.summary.update(self._best.summary())
+            self._experiment.finish(exit_code=0 if status == "success" else 1)
+
+
+def _mode(config: TrainerConfig) -> str:
+    """What the config asks for; a WANDB_MODE that allows less wins."""
+    allowed = os.environ.get("WANDB_MODE", "online")
+    if allowed == "disabled":
+        return "disabled"
+    return "offline" if allowed in ("offline", "dryrun") else config.tracker_mode
+
+
+def _asked(folder: Path) -> dict[str, Any]:
+    """System and effective config of the run, which lie in its folder before training begins."""
+    try:
+        held = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        return {"system": held["system"], **held["config"]}
+    except (OSError, ValueError, KeyError):
+        return {}
+
+
+def _earlier(folder: Path) -> list[tuple[int, dict[str, float]]]:
+    """Epochs that were measured before the run was stopped, where it is about to go on."""
+    path = folder / "history.csv"
+    if not path.is_file() or not (folder / "last.ckpt").is_file():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    return [
+        (int(row["epoch"]), {name.removeprefix("valid."): float(value or math.nan) for name, value in row.items()
+                             if name.startswith("valid.")})
+        for row in rows
+    ]  # fmt: skip
+
+
+def _csv(folder: Path, config: TrainerConfig) -> Logger:
     return CSVLogger(folder, name="", version="tracked")
 
 
-def _tensorboard(folder: Path, config: TrainerConfig) -> "Logger":
-    from lightning.pytorch.loggers import TensorBoardLogger
-
+def _tensorboard(folder: Path, config: TrainerConfig) -> Logger:
     return TensorBoardLogger(folder, name="", version="tensorboard")
 
 
-def _wandb(folder: Path, config: TrainerConfig) -> "Logger":
-    import os
+def _wandb(folder: Path, config: TrainerConfig) -> Logger:
+    tracker = _Wandb(folder, config)
+    if config.fast_dev_run:
+        return tracker  # which Lightning then leaves aside
+    import wandb  # ty: ignore[unresolved-import]
 
-    from lightning.pytorch.loggers import WandbLogger
+    try:
+        _ = tracker.experiment  # so that what hinders it is said now
+    except wandb.errors.Error as error:
+        raise ConfigError(
+            f"W&B does not start ({error}); trainer.tracker_mode=online needs `wandb login` and a network, offline neither"
+        ) from error
+    return tracker
 
-    # the user's own WANDB_MODE wins: sending anything away must be asked for
-    return WandbLogger(project=config.project, save_dir=folder, offline=os.environ.get("WANDB_MODE") != "online")
 
-
-def _mlflow(folder: Path, config: TrainerConfig) -> "Logger":
-    import os
-
-    from lightning.pytorch.loggers import MLFlowLogger
-
+def _mlflow(folder: Path, config: TrainerConfig) -> Logger:
     uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.resolve() / 'mlflow.db'}")
     return MLFlowLogger(experiment_name=config.project, tracking_uri=uri, artifact_location=str(folder / "mlflow"))
 
 
-TRACKERS: dict[str, Callable[[Path, TrainerConfig], "Logger"]] = {
+TRACKERS: dict[str, Callable[[Path, TrainerConfig], Logger]] = {
     "csv": _csv,
     "tensorboard": _tensorboard,
     "wandb": _wandb,
@@ -51,11 +155,11 @@ TRACKERS: dict[str, Callable[[Path, TrainerConfig], "Logger"]] = {
 }
 
 
-def build_tracker(folder: Path, config: TrainerConfig) -> "Logger | bool":
+def build_tracker(folder: Path, config: TrainerConfig) -> Logger | bool:
     """The tracker of the config, or False for none.
 
     Raises:
-        ConfigError: its package is not installed.
+        ConfigError: its package is not installed, or it does not start.
 
     Example:
         >>> build_tracker(Path("runs/a"), TrainerConfig())
