@@ -124,8 +124,9 @@ def test_a_run_that_goes_on_remembers_its_best_epochs(tmp_path: Path, wandb: lis
     write_json({"system": "fusion", "config": {}}, tmp_path / "config.json")
     (tmp_path / "history.csv").write_text("epoch,lr,valid.loss,valid.emotion.accuracy\n0,1,0.5,0.9\n1,1,0.4,\n")
     config = TrainerConfig(tracker="wandb", watch="accuracy", best_by=("loss",))
-    for stopped, want in ((False, {"best/accuracy": 0.7, "best/accuracy/epoch": 2, "best/loss": 0.6, "best/loss/epoch": 2}),
-                          (True, {"best/accuracy": 0.9, "best/accuracy/epoch": 0, "best/loss": 0.4, "best/loss/epoch": 1})):  # fmt: skip
+    anew = {"best/accuracy": 0.7, "best/accuracy/epoch": 2, "best/loss": 0.6, "best/loss/epoch": 2}
+    on = {"best/accuracy": 0.9, "best/accuracy/epoch": 0, "best/loss": 0.4, "best/loss/epoch": 1}
+    for stopped, want in ((False, anew), (True, on)):
         if stopped:
             (tmp_path / "last.ckpt").write_text("")
         tracker = build_tracker(tmp_path, config)
