@@ -9,6 +9,7 @@ from merkit.features.face_baseline import MiniXceptionExtractor
 from merkit.features.physiology import PHYSIOLOGY_COLUMNS, PhysiologyExtractor
 from merkit.features.record import input_sha256, record_key, record_of
 from merkit.features.scene import SceneExtractor
+from merkit.features.sentences import SentenceEncoder, sentence_encoder
 from merkit.features.shard import ClipRecord, Row
 from merkit.features.speech import SpeechExtractor, SpeechStatisticsExtractor
 from merkit.features.store import FeatureStore
@@ -30,6 +31,7 @@ __all__ = [
     "PhysiologyExtractor",
     "Row",
     "SceneExtractor",
+    "SentenceEncoder",
     "Skipped",
     "SpeechExtractor",
     "SpeechStatisticsExtractor",
@@ -41,4 +43,5 @@ __all__ = [
     "input_sha256",
     "record_key",
     "record_of",
+    "sentence_encoder",
 ]

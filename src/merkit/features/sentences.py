@@ -16,7 +16,8 @@ from merkit.errors import ConfigError
 from merkit.features.kept_vectors import KeptVectors
 from merkit.features.tuned_copies import TunedCopies, save_fold, text_key
 from merkit.features.tuned_runs import is_run, load_tuned
-from merkit.networks.text_encoder import TextPooling, load_text_encoder
+from merkit.networks.text_encoder import TextPooling
+from merkit.networks.text_pretrained import load_text_encoder
 from merkit.weights.cache import cache_root
 
 __all__ = ["SentenceEncoder", "UtteranceMode", "save_fold", "sentence_encoder", "text_key"]

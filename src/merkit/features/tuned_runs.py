@@ -11,7 +11,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from merkit.errors import WeightError
-from merkit.networks.text_encoder import TextEncoder, load_text_encoder
+from merkit.networks.text_encoder import TextEncoder
+from merkit.networks.text_pretrained import load_text_encoder
 from merkit.weights.cache import sha256_of
 
 __all__ = ["fitted_splits", "is_run", "load_tuned"]

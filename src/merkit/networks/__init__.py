@@ -14,6 +14,8 @@ from merkit.networks.mini_xception import MINI_XCEPTION_LABELS, MiniXception, lo
 from merkit.networks.minilm import MiniLM, load_minilm
 from merkit.networks.mtcnn import MTCNNNets, ONet, PNet, RNet, load_mtcnn
 from merkit.networks.silero import SileroVAD, load_silero
+from merkit.networks.text_encoder import TextEncoder
+from merkit.networks.text_pretrained import load_text_encoder
 from merkit.networks.whisper import Whisper, load_whisper
 
 __all__ = [
@@ -29,6 +31,7 @@ __all__ = [
     "PNet",
     "RNet",
     "SileroVAD",
+    "TextEncoder",
     "Whisper",
     "fast_dtype",
     "load_efficientnet_lite0",
@@ -38,6 +41,7 @@ __all__ = [
     "load_minilm",
     "load_mtcnn",
     "load_silero",
+    "load_text_encoder",
     "load_whisper",
     "prepare_faces",
 ]

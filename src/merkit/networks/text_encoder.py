@@ -4,7 +4,10 @@ Encoders are Hugging Face transformers, MiniLM of the catalogue among them, so t
 pooler and can be fine-tuned. Weights are read from safetensors alone and no code that comes with a model is run.
 """
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -13,10 +16,9 @@ from torch import Tensor, nn
 
 from merkit.errors import ConfigError, WeightError
 from merkit.networks.minilm import batches_by_length
-from merkit.networks.text_source import TextSource, find_text_source
-from merkit.networks.text_tokens import Tokeniser, load_tokeniser
+from merkit.networks.text_tokens import Tokeniser
 
-__all__ = ["TextEncoder", "TextPooling", "load_text_encoder"]
+__all__ = ["TextEncoder", "TextPooling", "quiet_transformers"]
 
 TextPooling = Literal["pooler", "cls", "mean", "last"]
 
@@ -147,6 +149,26 @@ class TextEncoder(nn.Module):
                         found[g][text] = state[: len(window.owner)][window.owner == text].mean(0)
         return found
 
+    def save(self, folder: Path) -> Path:
+        """Writes weights, config and tokenizer as a folder that this room and transformers read by name; it appears whole.
+
+        Raises:
+            WeightError: there is something of that name, or it cannot be written.
+        """
+        if folder.exists():
+            raise WeightError(f"{folder}: is there already")
+        try:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as scratch:
+                made = Path(scratch) / "made"
+                with quiet_transformers():
+                    self.backbone.save_pretrained(made)
+                    self.tokeniser.tokenizer.save_pretrained(made)
+                made.rename(folder)
+        except OSError as error:
+            raise WeightError(f"{folder}: cannot be written ({error.strerror})") from None
+        return folder
+
     def _padded(self, tokens: list[list[int]]) -> tuple[Tensor, Tensor]:
         ids = torch.full((len(tokens), max(map(len, tokens))), self.pad_id)
         mask = torch.zeros(ids.shape, dtype=torch.bool)
@@ -154,6 +176,22 @@ class TextEncoder(nn.Module):
             ids[row, : len(own)], mask[row, : len(own)] = torch.tensor(own), True
         device = next(self.parameters()).device
         return ids.to(device), mask.to(device)
+
+
+@contextmanager
+def quiet_transformers() -> Generator[None]:
+    """Without progress bars and remarks on what a checkpoint lacks, which is judged here."""
+    from transformers.utils import logging
+
+    bar, loud = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(loud)
+        if bar:
+            logging.enable_progress_bar()
 
 
 class _evaluating:
@@ -201,108 +239,3 @@ def _freeze(backbone: Any, count: int, name: str) -> list[nn.Module]:
     for part in frozen:
         part.requires_grad_(False)
     return frozen
-
-
-def load_text_encoder(
-    name: str,
-    *,
-    pooling: TextPooling = "mean",
-    max_tokens: int = 0,
-    freeze_layers: int = 0,
-    weights: bool = True,
-    training: bool = False,
-    download: bool = False,
-) -> TextEncoder:
-    """The encoder of that name with its weights, in evaluation mode.
-
-    Args:
-        name: `minilm`, a folder, or a name on the Hugging Face hub (see `find_text_source`).
-        pooling: see `TextEncoder`.
-        max_tokens: tokens of a text at most; 0 = as many as the encoder takes.
-        freeze_layers: see `TextEncoder`.
-        weights: False leaves random ones, to load others into.
-        training: a pooler that the files have no weights for may begin with random ones; else that is an error.
-        download: fetch what is not on this machine.
-
-    Raises:
-        WeightError: not on this machine, no safetensors, weights missing, or code of its own.
-        ConfigError: a pooling, limit or number of layers that it does not have.
-
-    Example:
-        >>> load_text_encoder("minilm").encode(["Good morning!"]).shape  # doctest: +SKIP
-        (1, 384)
-    """
-    source = find_text_source(name, download=download)
-    config = _config_of(source)
-    backbone = _pretrained(source, config, pooling, training) if weights else _random(config)
-    encoder = TextEncoder(
-        backbone,
-        load_tokeniser(source, lambda own: _limit(source, backbone, own, max_tokens)),
-        pooling=pooling,
-        freeze_layers=freeze_layers,
-        name=source.name,
-        sha256=source.weights_sha256 if weights else "",
-    )
-    return encoder.eval()
-
-
-def _config_of(source: TextSource) -> Any:
-    from transformers import AutoConfig
-
-    try:
-        config = AutoConfig.from_pretrained(str(source.folder), local_files_only=True, trust_remote_code=False)
-    except (OSError, ValueError, KeyError) as error:
-        raise WeightError(f"text encoder {source.name!r}: {error}") from None
-    if config.is_encoder_decoder:
-        raise WeightError(f"text encoder {source.name!r} is a {config.model_type} with a decoder, not an encoder alone")
-    return config
-
-
-def _random(config: Any) -> Any:
-    from transformers import AutoModel
-
-    return AutoModel.from_config(config, dtype=torch.float32, trust_remote_code=False)
-
-
-def _pretrained(source: TextSource, config: Any, pooling: str, training: bool) -> Any:
-    from safetensors import SafetensorError
-    from transformers import AutoModel
-    from transformers.utils import logging
-
-    _ = source.weights_sha256  # says what is missing in plain words
-    bar, loud = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()  # what is missing is judged below, and a language model's head is not missed
-    try:
-        model, about = AutoModel.from_pretrained(
-            str(source.folder), config=config, local_files_only=True, use_safetensors=True, trust_remote_code=False,
-            dtype=torch.float32, output_loading_info=True,
-        )  # fmt: skip
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise WeightError(f"text encoder {source.name!r}: its weights cannot be read ({error})") from None
-    finally:
-        logging.set_verbosity(loud)
-        if bar:
-            logging.enable_progress_bar()
-    missing = sorted(key for key in about["missing_keys"] if not key.startswith("pooler."))
-    if missing:
-        raise WeightError(f"text encoder {source.name!r}: no weights for {', '.join(missing[:3])} in {source.folder}")
-    if about["missing_keys"] and pooling == "pooler" and not training:
-        raise WeightError(
-            f"text encoder {source.name!r} comes without weights for its pooler, so what that says is chance until it is "
-            "fine-tuned: take pooling mean or cls"
-        )
-    return model
-
-
-def _limit(source: TextSource, backbone: Any, own: int, asked: int) -> int:
-    """Tokens of a text: what is asked, within what the positions and the tokenizer (`own`) allow."""
-    positions = int(getattr(backbone.config, "max_position_embeddings", 0) or 0)
-    for name, part in backbone.named_modules():
-        # RoBERTa's positions begin behind that of padding
-        if isinstance(part, nn.Embedding) and "position" in name and part.padding_idx is not None:
-            positions = part.num_embeddings - part.padding_idx - 1
-    most = min((n for n in (positions, own) if 0 < n < 1_000_000), default=512)
-    if asked > most or 0 < asked < 4:
-        raise ConfigError(f"max_tokens={asked}: {source.name} takes 4 to {most} tokens, 0 = as many as it was made for")
-    return asked or min(most, source.max_tokens or most)

@@ -17,7 +17,7 @@ from merkit.data.table import ClipTable, Provenance, TokenColumn
 from merkit.errors import ConfigError
 from merkit.models.losses import build_loss
 from merkit.models.text_classifier import TextClassifier
-from merkit.networks.text_encoder import load_text_encoder
+from merkit.networks.text_pretrained import load_text_encoder
 from merkit.networks.text_tokens import Tokeniser
 from merkit.schema import TargetSpec
 from merkit.systems.data import DataConfig, SplitConfig, load_table, targets_of
