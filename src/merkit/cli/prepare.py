@@ -38,6 +38,20 @@ def prepare(
         bool,
         typer.Option(help="Read the header of every media file too (about 0.15 s each): is it what its name says?"),
     ] = False,
+    features: Annotated[
+        str | None,
+        typer.Option(
+            help="moviegraphs: kinds of features, scene_mvit_v1,face_resnet50_fer,…; none = all that are there."
+        ),
+    ] = None,
+    dtype: Annotated[
+        str | None,
+        typer.Option(help="moviegraphs: how features are kept, float16 (the default, half the room) or float32."),
+    ] = None,
+    name_threshold: Annotated[
+        float | None,
+        typer.Option(help="moviegraphs: a track is a character's where its probability is above this (0.5)."),
+    ] = None,
     force: Annotated[bool, typer.Option(help="Make it anew where OUT holds a manifest already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
@@ -53,6 +67,8 @@ def prepare(
         merkit prepare clips.csv --out data/mine --labels ekman7 --headers
 
         merkit prepare mosi --root MOSI --out data/mosi --json
+
+        merkit prepare moviegraphs --root data --out data/moviegraphs --features scene_mvit_v1,face_resnet50_fer
     """
     from merkit.corpora import CORPORA, read_user_manifest, write_manifest
     from merkit.corpora.storage import MANIFEST_FILE
@@ -68,6 +84,10 @@ def prepare(
     if labels is not None and not own:
         raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
     space = None if labels is None else _space(labels)
+    graphs = {"features": features, "dtype": dtype, "name_threshold": name_threshold}
+    graphs = {name: value for name, value in graphs.items() if value is not None}
+    if graphs and corpus != "moviegraphs":
+        raise ConfigError(f"--{next(iter(graphs)).replace('_', '-')} is for moviegraphs, not for {corpus}")
     if not own and root is None:
         raise ConfigError(f"--root is needed: the folder that holds {corpus}")
     if (out / MANIFEST_FILE).exists() and not force:
@@ -80,7 +100,7 @@ def prepare(
         manifest = read_user_manifest(table, root, space)
     else:
         assert root is not None
-        manifest = CORPORA[corpus].read(root, out)
+        manifest = _moviegraphs(root, out, graphs) if corpus == "moviegraphs" else CORPORA[corpus].read(root, out)
     if headers:
         from merkit.cli.progress import count_progress
         from merkit.corpora.headers import check_headers
@@ -93,6 +113,17 @@ def prepare(
         typer.echo(json.dumps(_facts(manifest, out), ensure_ascii=False, indent=1))
         return
     _show(manifest, out)
+
+
+def _moviegraphs(root: Path, out: Path, given: dict[str, Any]) -> "Manifest":
+    """Hours of conversion, with a bar; what is done already is not done again."""
+    from merkit.cli.progress import count_progress
+    from merkit.corpora.moviegraphs import Options, with_options
+
+    if "features" in given:
+        given |= {"features": tuple(name.strip() for name in given["features"].split(",") if name.strip())}
+    with count_progress("scenes") as update:
+        return with_options(Options(**given, progress=update)).read(root, out)
 
 
 def _space(words: str) -> "LabelSpace":
@@ -149,12 +180,21 @@ def _facts(manifest: "Manifest", out: Path) -> dict[str, Any]:
     }
 
 
+def _listed(labels: dict[str, int]) -> str:
+    """All labels with their counts; of hundreds, the most frequent."""
+    shown = list(labels.items())
+    if len(shown) > _SHOWN:
+        shown = sorted(shown, key=lambda pair: (-pair[1], pair[0]))[: _SHOWN // 2]
+    more = len(labels) - len(shown)
+    return ", ".join(f"{label} {count}" for label, count in shown) + (f" and {more} more labels" if more else "")
+
+
 def _show(manifest: "Manifest", out: Path) -> None:
     facts = _facts(manifest, out)
     for split, size in facts["splits"].items():
         typer.echo(f"{split or 'no split'}: {size} clips")
         for target, labels in facts["labels"].get(split, {}).items():
-            typer.echo(f"  {target}: " + ", ".join(f"{label} {count}" for label, count in labels.items()))
+            typer.echo(f"  {target}: {_listed(labels)}")
     for rejected in manifest.rejected[:_SHOWN]:
         typer.secho(str(rejected), fg=typer.colors.YELLOW, err=True)
     more = len(manifest.rejected) - _SHOWN

@@ -10,11 +10,12 @@ from merkit.corpora.emorynlp import EMORYNLP
 from merkit.corpora.fer2013 import FER2013
 from merkit.corpora.goemotions import GOEMOTIONS
 from merkit.corpora.meld import MELD
+from merkit.corpora.moviegraphs import MOVIEGRAPHS
 from merkit.corpora.ravdess import RAVDESS
 from merkit.corpora.wesad import WESAD
 
 __all__ = ["CORPORA"]
 
-CORPORA: Mapping[str, Corpus] = {
-    corpus.name: corpus for corpus in (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP, MOSI, MOSEI, WESAD)
-}
+_ALL = (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP, MOSI, MOSEI, MOVIEGRAPHS, WESAD)
+
+CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
