@@ -63,7 +63,6 @@ def rows_of(drawing, *key: str) -> dict:
     return {row[: len(key)]: row[len(key) :] for row in drawing.rows}
 
 
-@pytest.mark.usefixtures("data")
 def test_bars_of_one_seed_hold_average_precision_and_draw_whole_movies(table: ClipTable, trained: Path) -> None:
     (drawing,), said = run_figures(trained / "seed-0", draws=100)
     assert said == []
@@ -86,14 +85,36 @@ def test_bars_of_one_seed_hold_average_precision_and_draw_whole_movies(table: Cl
             assert prevalence == positives / answers and "whole groups" in interval
 
 
-def test_without_the_data_characters_have_no_interval(trained: Path) -> None:
-    (drawing,), said = run_figures(trained / "seed-0", draws=100)
-    assert len(said) == 1 and "without intervals" in said[0]
+def test_predictions_that_do_not_say_who_shares_a_scene_have_no_interval(trained: Path, tmp_path: Path) -> None:
+    made = Predictions.load(trained / "seed-0" / "predictions" / "valid.npz")
+    for name in ("config.json", "record.json"):
+        (tmp_path / name).write_bytes((trained / "seed-0" / name).read_bytes())
+    replace(made, owner={}).save(tmp_path / "predictions" / "valid.npz")
+    (drawing,), _ = run_figures(tmp_path, draws=100)
     rows = rows_of(drawing, "target", "label")
     assert not np.isnan(rows["scene", "happy"][1])
     assert np.isnan(rows["character", "happy"][1]) and rows["character", "happy"][0] > 0
     notes = " ".join(text.get_text() for text in drawing.figure.texts).replace("\n   ", " ")
-    assert "character: no interval, because which scene a character belongs to is not known here" in notes
+    assert "character: no interval: these predictions do not say who shares a clip" in notes
+
+
+def test_without_groups_characters_of_a_scene_are_drawn_together(
+    table: ClipTable, trained: Path, tmp_path: Path
+) -> None:
+    made = Predictions.load(trained / "seed-0" / "predictions" / "valid.npz")
+    for name in ("config.json", "record.json"):
+        (tmp_path / name).write_bytes((trained / "seed-0" / name).read_bytes())
+    replace(made, groups=None).save(tmp_path / "predictions" / "valid.npz")
+    (drawing,), _ = run_figures(tmp_path, draws=100)
+    there = table.where("valid").targets["character"].valid.any(-1)
+    scene = np.array([i for i in range(len(there)) for j in range(CHARACTERS) if there[i, j]])
+    want = by_class(
+        [made.output["character"]], made.target["character"], made.valid["character"], groups=scene, draws=100
+    )
+    low, high, *_, interval = rows_of(drawing, "target", "label")["character", "happy"][1:]
+    # names of scenes sort otherwise than their numbers, so other scenes are drawn: alike, not equal
+    assert (low, high) == (pytest.approx(want.low[0], abs=0.08), pytest.approx(want.high[0], abs=0.08))
+    assert interval == "95 % bootstrap interval over whole clips"
 
 
 def test_several_seeds_are_drawn_as_mean_lowest_and_highest(trained: Path) -> None:

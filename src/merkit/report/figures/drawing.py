@@ -100,7 +100,8 @@ def _settle(figure: "Figure") -> None:
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
     for axes in figure.axes:
-        axes.set_position([round(x, 7) for x in axes.get_position(original=True).bounds], which="original")
+        x, y, width, height = (round(number, 7) for number in axes.get_position(original=True).bounds)
+        axes.set_position((x, y, width, height), which="original")
 
 
 def framed(width: float, body: float, title: str, notes: Sequence[str] = ()) -> "Figure":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from merkit.errors import ConfigError, MerkitError, StoreError
+from merkit.errors import ConfigError, StoreError
 from merkit.evaluation.by_class import BY_CLASS, by_class
 from merkit.evaluation.metrics import confusion
 from merkit.report.figures.classes import ClassPanel, class_bars, confusion_figure
@@ -15,7 +15,6 @@ from merkit.report.figures.drawing import Drawing
 if TYPE_CHECKING:
     from merkit.schema import TargetSpec
     from merkit.training.evaluate import Predictions
-    from merkit.training.run import Run
 
 __all__ = ["run_figures"]
 
@@ -52,9 +51,8 @@ def run_figures(path: Path, *, split: str = "valid", draws: int = 1000) -> tuple
         raise ConfigError(f"{path}: its seeds answered for different clips of {split}; evaluate it again")
     about = f"{_name(path)} · {split}" + (f" · mean of {len(runs)} seeds" if len(runs) > 1 else "")
     drawings, said = [], []
-    rows = _clips_of_entities(runs[0], members[0], split, said)
     for specs in _together([spec for spec in runs[0].specs if spec.kind == "multi_label"]):
-        panels = [_panel(spec, members, rows.get(spec.name), draws) for spec in specs]
+        panels = [_panel(spec, members, draws) for spec in specs]
         names = "-".join(spec.name for spec in specs)
         title = f"Average precision by label: {about}"
         drawings.append(
@@ -64,7 +62,7 @@ def run_figures(path: Path, *, split: str = "valid", draws: int = 1000) -> tuple
         )
     for spec in runs[0].specs:
         if spec.kind == "single_label":
-            panel = _panel(spec, members, rows.get(spec.name), draws)
+            panel = _panel(spec, members, draws)
             drawings.append(_confusion(spec, members, panel, about))
         elif spec.kind != "multi_label":
             said.append(
@@ -81,18 +79,18 @@ def _together(specs: Sequence["TargetSpec"]) -> list[list["TargetSpec"]]:
     return list(found.values())
 
 
-def _panel(spec: "TargetSpec", members: Sequence["Predictions"], rows: np.ndarray | None, draws: int) -> ClassPanel:
-    """A target's scores. `rows (m,)` says which clip each answer belongs to, where answers are per entity."""
+def _panel(spec: "TargetSpec", members: Sequence["Predictions"], draws: int) -> ClassPanel:
+    """A target's scores; persons of one clip are drawn together, as they are alike."""
     first = members[0]
     output, valid = [made.output[spec.name] for made in members], first.valid[spec.name]
-    target = first.target[spec.name]
-    groups, over, note = first.groups, "", ""
-    if spec.per_entity:
-        # characters of a scene are alike: without knowing which belong together, any interval would be too narrow
-        over = "whole clips" if groups is None else ""
-        groups = None if rows is None else (rows if groups is None else groups[rows])
-        if rows is None and len(members) == 1:
-            draws, note = 0, "no interval, because which scene a character belongs to is not known here."
+    target, groups, note = first.target[spec.name], first.units(spec.name), ""
+    over = "whole clips" if spec.per_entity and first.groups is None else ""
+    if spec.per_entity and spec.name not in first.owner and len(members) == 1:
+        groups, draws, note = (
+            None,
+            0,
+            "no interval: these predictions do not say who shares a clip. Evaluate the run again.",
+        )
     if groups is not None and len(np.unique(groups)) < 2 and len(members) == 1:
         note = "no interval: the split is a single group."
     scores = by_class(output, target, valid, each=BY_CLASS[spec.kind], groups=groups, over=over, draws=draws)
@@ -116,28 +114,6 @@ def _confusion(spec: "TargetSpec", members: Sequence["Predictions"], panel: Clas
         name=f"confusion-{spec.name}",
         runs=len(counts),
     )
-
-
-def _clips_of_entities(run: "Run", made: "Predictions", split: str, said: list[str]) -> dict[str, np.ndarray]:
-    """target -> `(m,)` place of the clip of each answer: predictions hold only the entities that are known."""
-    specs = [spec for spec in run.specs if spec.per_entity]
-    if not specs:
-        return {}
-    try:
-        table = run.system.load(run.config, split=split)
-    except (MerkitError, OSError) as error:
-        said.append(f"The data of the run cannot be read ({error}); answers per person are drawn without intervals.")
-        return {}
-    found = {}
-    for spec in specs:
-        column = table.targets.get(spec.name)
-        if column is None or not np.array_equal(table.ids, made.ids):
-            continue
-        known = column.valid if column.valid.ndim == 2 else column.valid.any(-1)
-        rows = np.nonzero(known)[0]
-        if len(rows) == len(made.target[spec.name]):
-            found[spec.name] = rows
-    return found
 
 
 def _name(path: Path) -> str:
