@@ -29,6 +29,7 @@ from merkit.training.optim import parameter_groups
 GATED = str(Path(__file__).resolve().parents[2] / "examples" / "gated_fusion.py") + ":GatedFusion"
 SMALL = {
     "fusion": ("model.width=12", "trainer.batch_size=8", "trainer.accelerator=cpu"),
+    "sse_ft": ("encoder_ffn_embed_dim=16", "encoder_layers=1", "trainer.batch_size=8", "trainer.accelerator=cpu"),
     "emotx": ("hidden_dim=16", "num_heads=4", "feedforward=16", "trainer.batch_size=8", "trainer.accelerator=cpu"),
 }
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
@@ -42,6 +43,13 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "own": ("fusion", (f"model.fusion={GATED}",)),
     "context-fused": ("fusion", ("model.context=fused", "data.earlier=2", "data.later=1")),
     "context-streams": ("fusion", ("model.context=streams", "data.earlier=-1", "model.context_kind=attention")),
+    "sse_ft": ("sse_ft", ()),
+    "sse_ft-concat": ("sse_ft", ("inter=concat", "width=8", "cls={text: mean}")),
+    "sse_ft-shallow": ("sse_ft", ("inter=none", "head=linear", "cls={text: first}", "self_layers={text: 0}")),
+    "sse_ft-one-vs-rest": ("sse_ft", ("target=one_vs_rest", "encoder_layers_cross=1")),
+    "sse_ft-pair": ("sse_ft", ("t_only=true", "a_only=true")),
+    "sse_ft-single": ("sse_ft", ("v_only=true",)),
+    "sse_ft-context": ("sse_ft", ("data.earlier=2", "data.later=1", "cls={text: mean}")),
     "emotx": ("emotx", ()),
     "emotx-1cls": ("emotx", ("model_no=3.0", "loss=multilabel_soft_margin")),
     "emotx-mlsm": ("emotx", ("model_no=5.0", "shuffle_characters=true")),
@@ -59,7 +67,9 @@ JUDGED = {"emotx-transformer": {"scene", "face"}, "emotx-mlp": {"scene", "face"}
 def corpus_for(case: str) -> ClipTable:
     """The made corpus that a case's system reads."""
     if CASES[case][0] != "emotx":
-        return corpus()
+        table = corpus()
+        kept = {"sse_ft-pair": ("text", "speech"), "sse_ft-single": ("face",)}.get(case, MODALITIES)
+        return replace(table, streams={name: table.streams[name] for name in kept})
     table = small_scenes()
     wanted = {"emotx-scene": ["scene"], "emotx-character": ["character"]}.get(case, ["scene", "character"])
     return replace(table, targets={name: table.targets[name] for name in wanted})
@@ -173,12 +183,14 @@ def test_4_every_trainable_parameter_is_in_one_group_and_gets_a_gradient(case: s
 @cases
 def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
     table = corpus_for(case).take(np.arange(1, 9))
-    still = "dropout=0" if CASES[case][0] == "emotx" else "model.dropout=0"
-    _, _, _, made = planned(case, still, table=replace(table, split=np.full(8, "train")))
+    still = {
+        "fusion": ("model.dropout=0",), "emotx": ("dropout=0",), "sse_ft": ("dropout=0", "pooler_dropout=0"),
+    }[CASES[case][0]]  # fmt: skip
+    _, _, _, made = planned(case, *still, table=replace(table, split=np.full(8, "train")))
     batch = batch_of(table, np.arange(8), made)
     optimiser = torch.optim.Adam(made.model.parameters(), lr=0.02 if CASES[case][0] == "fusion" else 0.005)
     made.model.train()
-    for _ in range(150):
+    for _ in range(150 if CASES[case][0] != "sse_ft" else 300):
         optimiser.zero_grad()
         made.objective(made.model, batch).backward()
         optimiser.step()

@@ -156,7 +156,7 @@ class SSEFT(nn.Module):
         max_positions: see `ModalityStage`.
         farthest: turns of dialogue on either side that have a code; the tokens of the turns around a clip then join its
             own, where the batch brings context. 0 = a clip stands alone.
-        encoders: modality -> module that makes states `(B, T, D)` of ids `(B, T)` and a mask, to be trained along.
+        encoders: modality -> module whose `states(ids (B, T), mask)` are `(B, T, D)`, to be trained along.
 
     Raises:
         ConfigError: an unknown modality is named.
@@ -288,7 +288,7 @@ class SSEFT(nn.Module):
         x, mask = tokens.x.flatten(1, 2), tokens.mask.flatten(1)
         if name in self.encoders:
             # ids travel as float32, exact for whole numbers up to 2**24
-            x = self.encoders[name](x[..., 0].long(), mask)
+            x = self.encoders[name].states(x[..., 0].long(), mask)
         if not self.farthest or batch.context is None or batch.position is None:
             x, mask = x[: batch.size], mask[: batch.size]
             clip, step = mask.nonzero(as_tuple=True)

@@ -11,7 +11,7 @@ from merkit.data.table import ClipTable
 from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
-from merkit.systems import emotx, fusion, text_encoder
+from merkit.systems import emotx, fusion, sse_ft, text_encoder
 from merkit.systems.data import load_table
 from merkit.training.fit import Plan
 
@@ -63,6 +63,7 @@ SYSTEMS: dict[str, System] = {
         presets={"emotx": text_encoder.emotx, "minilm": text_encoder.minilm},
         load=text_encoder.load,
     ),
+    "sse_ft": System("sse_ft", sse_ft.SSEFTConfig, sse_ft.plan, sse_ft.build_model, sse_ft.PRESETS, sse_ft.load),
     "emotx": System(
         "emotx", emotx.EmoTxConfig, emotx.plan, emotx.build_model, emotx.PRESETS, emotx.load, emotx.sampling
     ),
