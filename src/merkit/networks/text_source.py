@@ -1,6 +1,10 @@
-"""Where a text encoder's files lie: a folder, the catalogue, or Hugging Face's cache. Nothing is fetched unasked."""
+"""Where an encoder's files lie: a folder, the catalogue, or Hugging Face's cache. Nothing is fetched unasked.
+
+Made for text encoders; encoders of speech and pictures are found by the same rules (`what`, `also`).
+"""
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,7 +15,9 @@ from merkit.weights.cache import sha256_of
 __all__ = ["TextSource", "find_text_source"]
 
 # Short names of the catalogue, with the longest text that the model was trained on (0 = what its config says).
-_CATALOGUE = {"minilm": ("minilm-l6", 256), "roberta-base": ("roberta-base", 0)}
+_CATALOGUE = {"minilm": ("minilm-l6", 256)} | {
+    name: (name, 0) for name in ("roberta-base", "wav2vec2-base", "wavlm-base-plus", "resnet-50")
+}
 _TOKENIZER = (
     "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "spiece.model", "spm.model"
 )  # fmt: skip
@@ -27,11 +33,13 @@ class TextSource:
         name: how people call it; a folder's own name, never the way to it.
         folder: with `config.json`, tokenizer and `model*.safetensors`.
         max_tokens: longest text that it was trained on, where the files do not say so themselves; 0 = they do.
+        what: it is, for messages.
     """
 
     name: str
     folder: Path
     max_tokens: int = 0
+    what: str = "text encoder"
 
     @property
     def weights_sha256(self) -> str:
@@ -45,7 +53,7 @@ class TextSource:
             other = sorted(path.name for path in self.folder.glob("*.bin"))
             why = f"only {', '.join(other)}, which is pickle and may run code" if other else "no weights at all"
             raise WeightError(
-                f"text encoder {self.name!r}: {self.folder} holds {why}; wanted is model.safetensors "
+                f"{self.what} {self.name!r}: {self.folder} holds {why}; wanted is model.safetensors "
                 "(`model.save_pretrained(FOLDER)` writes it)"
             )
         return _together([*weights, self.folder / "config.json"])
@@ -62,7 +70,7 @@ class TextSource:
         if files and files[0].name != "tokenizer.json":
             files = [self.folder / name for name in _TOKENIZER if (self.folder / name).is_file()]
         if not files:
-            raise WeightError(f"text encoder {self.name!r}: {self.folder} holds no tokenizer ({', '.join(_TOKENIZER)})")
+            raise WeightError(f"{self.what} {self.name!r}: {self.folder} holds no tokenizer ({', '.join(_TOKENIZER)})")
         return _together(files)
 
 
@@ -70,12 +78,16 @@ def _together(files: list[Path]) -> str:
     return hashlib.sha256("\n".join(f"{path.name} {sha256_of(path)}" for path in files).encode()).hexdigest()
 
 
-def find_text_source(name: str, *, download: bool = False) -> TextSource:
+def find_text_source(
+    name: str, *, download: bool = False, what: str = "text encoder", also: Sequence[str] = ()
+) -> TextSource:
     """The encoder of that name on this machine.
 
     Args:
         name: `minilm`; a folder that `save_pretrained` wrote; or a name on the Hugging Face hub, such as `roberta-base`.
         download: fetch a hub name that is not on this machine (to Hugging Face's own cache). `HF_HUB_OFFLINE=1` forbids it.
+        what: it is, for messages.
+        also: more files that it needs, as patterns.
 
     Raises:
         WeightError: it is not on this machine; the message says how to get it.
@@ -88,40 +100,41 @@ def find_text_source(name: str, *, download: bool = False) -> TextSource:
     """
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
-        return TextSource(folder.resolve().name, folder)
+        return TextSource(folder.resolve().name, folder, what=what)
     entry, max_tokens = _CATALOGUE.get(name, ("", 0))
     missing = ""
     if entry:
         try:
-            return TextSource(name, locate(entry), max_tokens)
+            return TextSource(name, locate(entry), max_tokens, what)
         except WeightError as error:
             if CATALOGUE[entry].kind != "hub":
                 raise
             missing = str(error)
-    return TextSource(name, _from_hub(name, download, missing))
+    return TextSource(name, _from_hub(name, download, missing, what, also), what=what)
 
 
-def _from_hub(name: str, download: bool, missing: str) -> Path:
+def _from_hub(name: str, download: bool, missing: str, what: str, also: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     why = ""
     for offline in (True, False) if download else (True,):
         try:
-            found = Path(snapshot_download(name, local_files_only=offline, allow_patterns=_WANTED))
+            found = Path(snapshot_download(name, local_files_only=offline, allow_patterns=[*_WANTED, *also]))
             if (found / "config.json").is_file():
                 return found
             why = f"{found} holds no config.json"
         except HFValidationError:
-            raise WeightError(f"text encoder {name!r} is neither a folder nor a name on the Hugging Face hub") from None
+            raise WeightError(f"{what} {name!r} is neither a folder nor a name on the Hugging Face hub") from None
         except (LocalEntryNotFoundError, HfHubHTTPError, OSError, ValueError) as error:
             why = " ".join(str(error).split())[:200]
     if download:
-        raise WeightError(f"text encoder {name!r} could not be fetched from the Hugging Face hub: {why}")
+        raise WeightError(f"{what} {name!r} could not be fetched from the Hugging Face hub: {why}")
     if missing:
         raise WeightError(missing)
     raise WeightError(
-        f"text encoder {name!r} is not on this machine, and nothing is fetched unasked: download=true fetches it from the "
-        f"Hugging Face hub, `hf download {name}` does so beforehand, and a folder with config.json, tokenizer.json and "
-        "model.safetensors can be named in its place"
+        f"{what} {name!r} is not on this machine, and nothing is fetched unasked: download=true fetches it from the "
+        f"Hugging Face hub, `hf download {name}` does so beforehand, and a folder with config.json, "
+        f"{'tokenizer.json' if what == 'text encoder' else 'preprocessor_config.json'} and model.safetensors can be named "
+        "in its place"
     )
