@@ -71,6 +71,7 @@ def test_rows_are_those_of_the_store(folder: Path, dtype: str) -> None:
         np.testing.assert_array_equal(rows[some], plain[some])
         np.testing.assert_array_equal(rows[5:40:3], plain[5:40:3])
         np.testing.assert_array_equal(rows[plain[:, 0] > 0.5], plain[plain[:, 0] > 0.5])
+        assert np.array_equal(rows[-2], plain[-2]) and np.array_equal(rows[3:9, 1], plain[3:9, 1])
         assert rows[np.zeros(0, int)].shape == (0, plain.shape[1]) and len(rows.at(np.zeros(0, int))[:]) == 0
         for bad in (len(plain), -len(plain) - 1):
             with pytest.raises(IndexError):

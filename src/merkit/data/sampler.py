@@ -23,6 +23,14 @@ class EpochBatches:
         groups: `(n,)` e.g. dialogues; batches then hold whole groups, about `batch_size` clips together, so that turns
             are encoded once for all the neighbours that they are context of.
         balance: `(n,)` class indices; every batch then draws classes evenly, with replacement (for contrastive losses).
+        rank: which of the processes that train together this one is.
+        world_size: how many they are. Every process makes the same batches and takes each `world_size`-th, beginning with
+            its own: one step of all together sees what one process sees in `world_size` batches. Where batches do not
+            come out even, the first of the epoch come again, so that no process waits for another. That is for training;
+            answers are evaluated by a process that has all clips.
+
+    Raises:
+        ValueError: there are no clips or no room for them, or no such rank.
 
     Example:
         >>> batches = EpochBatches(5, 2, seed=1)
@@ -41,11 +49,16 @@ class EpochBatches:
         lengths: np.ndarray | None = None,
         groups: np.ndarray | None = None,
         balance: np.ndarray | None = None,
+        rank: int = 0,
+        world_size: int = 1,
     ) -> None:
         if n < 1 or batch_size < 1:
             raise ValueError(
                 f"there must be clips and room for them in a batch; got {n} clips, batch_size {batch_size}"
             )
+        if not 0 <= rank < world_size:
+            raise ValueError(f"ranks of {world_size} processes count from 0; got rank {rank}")
+        self.rank, self.world_size = rank, world_size
         self.n, self.batch_size, self.seed, self.shuffle = n, batch_size, seed, shuffle
         self.lengths = lengths
         self.groups = None if groups is None else np.unique(groups, return_inverse=True)[1]
@@ -61,7 +74,7 @@ class EpochBatches:
         self.epoch = epoch
 
     def resume(self, epoch: int, done: int) -> None:
-        """The next pass is `epoch`, of which `done` batches have been seen."""
+        """The next pass is `epoch`, of which this process has seen `done` batches, among as many processes as now."""
         self.epoch, self.start = epoch, done
 
     def __len__(self) -> int:
@@ -73,7 +86,10 @@ class EpochBatches:
 
     def _batches(self) -> list[np.ndarray]:
         if self._kept is None or self._kept[0] != self.epoch:
-            self._kept = (self.epoch, self._made(self.epoch))
+            batches = self._made(self.epoch)
+            steps = -(-len(batches) // self.world_size)
+            mine = [batches[i % len(batches)] for i in range(self.rank, steps * self.world_size, self.world_size)]
+            self._kept = (self.epoch, mine)
         return self._kept[1]
 
     def _made(self, epoch: int) -> list[np.ndarray]:

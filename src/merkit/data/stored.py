@@ -92,12 +92,18 @@ class StoredRows:
         """Bytes that all rows would take in memory."""
         return len(self) * self.width * self.dtype.itemsize
 
-    def __getitem__(self, rows: slice | np.ndarray) -> np.ndarray:
-        """`(P, D)` float32: a slice, indices, or a mask of rows.
+    def __getitem__(self, rows: slice | np.ndarray | int | tuple[Any, ...]) -> np.ndarray:
+        """`(P, D)` float32: a slice, indices, or a mask of rows; `x[rows, columns]` and `x[row]` as in numpy.
 
         Raises:
             StoreError: a shard is missing, or shorter than the index says.
         """
+        if isinstance(rows, tuple):
+            return self[rows[0]][..., rows[1]]
+        if not isinstance(rows, slice):
+            rows = np.asarray(rows)
+            if not rows.ndim:
+                return self[rows[None]][0]
         if isinstance(rows, slice) and rows == slice(None):
             count = np.diff(self._offsets)
             return self._read(np.repeat(self._shard, count), self._elements(np.arange(len(count)), count))
