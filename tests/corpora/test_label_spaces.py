@@ -31,6 +31,7 @@ def test_sizes_and_orders_as_published() -> None:
         "ekman7": 7,
         "iemocap4": 4,
         "iemocap6": 6,
+        "iemocap10": 10,
         "goemotions28": 28,
         "ravdess8": 8,
         "crema-d6": 6,

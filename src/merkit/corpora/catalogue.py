@@ -9,6 +9,7 @@ from merkit.corpora.emodb import EMODB
 from merkit.corpora.emorynlp import EMORYNLP
 from merkit.corpora.fer2013 import FER2013
 from merkit.corpora.goemotions import GOEMOTIONS
+from merkit.corpora.iemocap import IEMOCAP
 from merkit.corpora.meld import MELD
 from merkit.corpora.moviegraphs import MOVIEGRAPHS
 from merkit.corpora.ravdess import RAVDESS
@@ -16,6 +17,6 @@ from merkit.corpora.wesad import WESAD
 
 __all__ = ["CORPORA"]
 
-_ALL = (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP, MOSI, MOSEI, MOVIEGRAPHS, WESAD)
+_ALL = (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP, IEMOCAP, MOSI, MOSEI, MOVIEGRAPHS, WESAD)
 
 CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in _ALL}
