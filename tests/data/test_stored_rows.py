@@ -127,12 +127,30 @@ def test_statistics_and_checks_find_the_same(folder: Path) -> None:
     assert check_leakage(held).findings == check_leakage(stored).findings == ()
 
 
+def test_statistics_are_read_once_a_process(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merkit.data.moments._known", {})
+    stored, again = tables(folder)[1], tables(folder)[1]
+    face = stored.where("train").streams["face"]
+    once = moments_of(face.x)
+    monkeypatch.setattr(StoredRows, "_read", None)
+    assert moments_of(again.where("train").streams["face"].x) is once  # another object, the same rows
+    for other in (
+        stored.streams["face"],
+        stored.where("valid").streams["face"],
+        stored.where("train").streams["scene"],
+    ):
+        assert other.x.key() != face.x.key()
+
+
 def test_statistics_in_blocks_are_those_of_the_whole() -> None:
     x = np.random.default_rng(0).normal(3, 2, (1000, 7)).astype(np.float32)
     x[:, 3] = 1e4 + 1e-2 * x[:, 3]  # a mean far from zero: what sums of squares would lose
     found = Moments.together([moments_of(block) for block in blocks_of(x, 500)])
     np.testing.assert_allclose(found.mean, x.mean(0, dtype=np.float64), rtol=1e-13)
     np.testing.assert_allclose(found.variance, x.var(0, dtype=np.float64), rtol=1e-9)
+    whole = moments_of(x)  # in one block: numpy's own, to the bit
+    assert np.array_equal(whole.mean, x.mean(0, dtype=np.float64))
+    assert np.array_equal(whole.variance, x.var(0, dtype=np.float64))
 
 
 def test_copies_are_found_on_disk_too(tmp_path: Path) -> None:
@@ -243,6 +261,7 @@ def test_a_store_in_the_making_can_be_read_as_well(tmp_path: Path) -> None:
     store.add(ClipRecord("c", "k", "", {}, (Row("scene", None, "s@0", x, times, times, np.zeros(3, int)),)))
     column = stored_column(store, "scene", [(0, 0, 0)], per_entity=False, in_memory=False)
     np.testing.assert_array_equal(column.x[:], x)
+    assert moments_of(column.x).mean.tolist() == [2, 3] and column.x.key() is None
     assert isinstance(column, TokenColumn) and column.start_s.tolist() == [0, 1, 2]
 
 

@@ -3,6 +3,7 @@
 Features of a film corpus take 30 to 250 GB. A batch needs a few thousand rows of them.
 """
 
+import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -115,6 +116,15 @@ class StoredRows:
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_files": ShardFiles(self.path)}
+
+    def key(self) -> bytes | None:
+        """What these rows are, in 16 bytes, for shards are named by what they hold; None in a store in the making."""
+        if any(name.startswith("parts/") for name in self.shards):
+            return None
+        digest = hashlib.blake2b(repr((str(self.path), self.shards, self.width)).encode(), digest_size=16)
+        for places in (self._shard, self._element, self._offsets):
+            digest.update(np.ascontiguousarray(places).data)
+        return digest.digest()
 
     def at(self, rows: np.ndarray) -> "StoredRows":
         """These rows, still unread."""
