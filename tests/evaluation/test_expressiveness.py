@@ -78,6 +78,11 @@ def test_a_model_without_picture_and_dialog_has_no_ratio() -> None:
         expressiveness({"face": np.ones((2, 1))}, np.ones((2, 1)))
 
 
+def test_attention_of_one_query_is_not_spread_over_labels() -> None:
+    with pytest.raises(ValueError, match=r"\(4, 1\) scenes and labels for a target of \(4, 7\)"):
+        expressiveness({"scene": np.ones((4, 1))}, np.ones((4, 7)))
+
+
 def test_scenes_must_share_their_labels() -> None:
     with pytest.raises(ValueError, match="number of labels: 2, 3"):
         attention_sums([{"face": np.ones((2, 1, 1))}, {"face": np.ones((3, 1, 1))}])

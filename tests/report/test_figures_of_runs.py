@@ -249,7 +249,9 @@ def hand_model() -> Hand:
 
 def test_attention_is_collected_by_stream_in_the_order_of_the_clips() -> None:
     model = hand_model().train()
-    paid, ids, kept = collect_attention(model, hand_batches(), SCENE)
+    told: list[int] = []
+    paid, ids, kept = collect_attention(model, hand_batches(), SCENE, progress=told.append)
+    assert told == [2, 3]
     assert ids == ["0", "1", "2"] and model.modes == [False, False]
     assert paid["face"] == pytest.approx(np.array([[0.3] * 3, [0] * 3, [0.1] * 3]))
     assert paid["scene"] == pytest.approx(np.array([[0.3, 0.2, 0.1]] * 3))
@@ -279,7 +281,16 @@ def test_a_scene_id_makes_no_folder() -> None:
     assert drawing.name == "attention-.._.._a_b_c" and "/" not in drawing.name
 
 
+def test_one_query_for_all_labels_is_no_label_query() -> None:
+    """EmoTx-1CLS: its attention must not be drawn as if it were each label's own."""
+    model = Hand({"scene.scene": torch.zeros(3, 1, 1, 2)})
+    with pytest.raises(ConfigError, match="one query for all labels of scene"):
+        collect_attention(model, hand_batches(), SCENE)
+
+
 def test_a_model_without_label_queries_says_so() -> None:
+    with pytest.raises(ConfigError, match="a Linear does not say what it looks at"):
+        collect_attention(torch.nn.Linear(1, 1), hand_batches(), SCENE)
     model = Hand({"modalities": torch.zeros(3, 2)})
     with pytest.raises(ConfigError, match=r"does not say what its label queries .* \(its attention: modalities\)"):
         collect_attention(model, hand_batches(), SCENE)

@@ -39,6 +39,7 @@ def figures(
     """
     import json
 
+    from merkit.cli.progress import count_progress
     from merkit.errors import ConfigError
 
     if run is None and not data:
@@ -49,11 +50,11 @@ def figures(
     from merkit.report.figures import attention_figures, data_figures, run_figures
 
     if run is not None:
-        found = (
-            attention_figures(run, split=split or "valid", scene=scene, draws=draws)
-            if attention
-            else run_figures(run, split=split or "valid", draws=draws)
-        )
+        if attention:
+            with count_progress("scenes", quiet=as_json) as done:
+                found = attention_figures(run, split=split or "valid", scene=scene, draws=draws, progress=done)
+        else:
+            found = run_figures(run, split=split or "valid", draws=draws)
         drawn.append((out, found))
     for source in data or []:
         # several corpora have figures of the same names

@@ -87,7 +87,7 @@ def expressiveness(
         seed: of the draws.
 
     Raises:
-        ValueError: none of the streams of the denominator is there.
+        ValueError: none of the streams of the denominator is there, or attention and target differ in shape.
 
     Example:
         >>> paid = {"face": np.array([[0.6], [0.2]]), "scene": np.array([[0.2], [0.4]]), "text": np.array([[0.1], [0.0]])}
@@ -104,6 +104,8 @@ def expressiveness(
     above = np.zeros(below.shape)
     for name in characters:
         above = above + paid.get(name, 0.0)
+    if below.shape != np.shape(target):
+        raise ValueError(f"attention of {below.shape} scenes and labels for a target of {np.shape(target)}")
     has = np.asarray(target) > 0.5
     has = has if valid is None else has & valid
     counts = has & (below > 0)

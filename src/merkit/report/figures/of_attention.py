@@ -51,6 +51,7 @@ def collect_attention(
     target: "TargetSpec",
     keep: str | None = None,
     temperature: Mapping[str, float] | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> tuple[dict[str, np.ndarray], list[str], SceneAttention | None]:
     """Runs a model over all batches in evaluation mode.
 
@@ -60,6 +61,7 @@ def collect_attention(
         target: the clip-level multi-label target whose queries are summed up.
         keep: id of the clip to keep whole; None = the first that has tokens in every stream.
         temperature: target -> temperature of its probabilities.
+        progress: told how many clips are done.
 
     Returns:
         stream -> `(n, K)` attention of the target's queries to the stream; the ids; and the clip that was to be kept.
@@ -69,6 +71,8 @@ def collect_attention(
     """
     import torch
 
+    if not hasattr(model, "outputs"):
+        raise ConfigError(f"a {type(model).__name__} does not say what it looks at; EmoTx does")
     model.eval()
     sums: dict[str, list[np.ndarray]] = {}
     ids: list[str] = []
@@ -86,11 +90,16 @@ def collect_attention(
                     f"this model does not say what its label queries of {target.name} look at "
                     f"(its attention: {', '.join(out.attention) or 'none'}); EmoTx does"
                 )
+            if any(weight.shape[1] != len(target.labels) for weight in own.values()):
+                raise ConfigError(
+                    f"this model has one query for all labels of {target.name}, so what it looks at is the same for each"
+                )
             scenes = [{name: weight[i] for name, weight in own.items()} for i in range(batch.size)]
             for name, paid in attention_sums(scenes).items():
                 sums.setdefault(name, []).append(paid)
             own_ids = list(batch.ids[: batch.size])
             ids += own_ids
+            progress(len(ids))
             if kept is None:
                 row = own_ids.index(keep) if keep in own_ids else None
                 if keep is None:
@@ -205,7 +214,13 @@ def _called(names: tuple[str, ...], entity: int) -> str:
 
 
 def attention_figures(
-    path: Path, *, split: str = "valid", scene: str | None = None, draws: int = 1000, most: int = 5
+    path: Path,
+    *,
+    split: str = "valid",
+    scene: str | None = None,
+    draws: int = 1000,
+    most: int = 5,
+    progress: Callable[[int, int, str], object] = lambda done, total, last: None,
 ) -> tuple[list[Drawing], list[str]]:
     """Expressiveness of a run over a split and the time-lines of one scene.
 
@@ -215,6 +230,7 @@ def attention_figures(
         scene: id of the clip whose time-lines are drawn; None = the first of the split with tokens in every stream.
         draws: bootstrap resamples.
         most: labels of a time-line.
+        progress: `(scenes done, scenes, "")`.
 
     Returns:
         The drawings, and in sentences what else a reader should know.
@@ -246,7 +262,9 @@ def attention_figures(
         with_targets=False,
         sampling=run.system.sampling(config, table),
     )
-    paid, ids, kept = collect_attention(run.model(), loader, target, scene, run.record.get("temperature"))
+    paid, ids, kept = collect_attention(
+        run.model(), loader, target, scene, run.record.get("temperature"), lambda done: progress(done, len(table), "")
+    )
     assert ids == list(map(str, table.ids))
     column = table.targets[target.name]
     groups = table.groups.get("movie", table.groups.get(config.data.split.by))
