@@ -53,7 +53,8 @@ class DataConfig(Config):
     targets: tuple[str, ...] = ()
     """Which targets are trained; none = all."""
     text_encoder: str = ""
-    """Make text features from the words with this encoder: a folder from `benchmarks.mosi.encoder`, or `minilm`."""
+    """Make text features from the words with this encoder: `minilm`, a Hugging Face name or folder (`roberta-base:pooler`), a
+    run of `text_encoder`, or a folder with tuned copies (docs/text-encoders.md)."""
     split: SplitConfig = SplitConfig()
     """How clips are divided."""
     earlier: int = Field(0, ge=-1)
