@@ -15,7 +15,8 @@ from merkit.data.table import ClipTable
 from merkit.errors import ConfigError, StoreError
 from merkit.evaluation.by_class import by_class
 from merkit.report.figures import attention_figures, run_figures
-from merkit.report.figures.of_attention import collect_attention, scene_timelines
+from merkit.report.figures.collected import collect_attention
+from merkit.report.figures.of_attention import scene_timelines
 from merkit.schema import TargetSpec
 from merkit.systems.fusion import FusionConfig
 from merkit.systems.system import SYSTEMS
