@@ -54,6 +54,8 @@ def rows_of(path: Path, name: str, width: int) -> int:
 
 
 def _header(path: Path, name: str) -> tuple[tuple[int, int], bool, np.dtype, int]:
+    if not path.is_file():
+        raise MediaError("not a regular file", path=name)
     try:
         with path.open("rb") as file:
             version = npy.read_magic(file)

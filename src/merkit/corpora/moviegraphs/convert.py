@@ -7,7 +7,7 @@ only where its files (by size and time of change), the characters, or the way of
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -59,12 +59,14 @@ class Stores:
             feature.store: {scene.graph.id: _key(tree, feature, scene, self.options) for scene in film.scenes}
             for feature in self.features
         }
-        spoken = {}
-        for feature in self.features:
-            have = self._have[feature.store]
-            todo = [s for s in film.scenes if have.get(s.graph.id) != keys[feature.store][s.graph.id]]
-            if feature.modality == "text":
-                spoken[feature.store] = _spoken(tree, feature, todo, scratch)
+        todo = {
+            feature: [
+                s for s in film.scenes if self._have[feature.store].get(s.graph.id) != keys[feature.store][s.graph.id]
+            ]
+            for feature in self.features
+            if feature.modality == "text"
+        }
+        spoken = _spoken(tree, todo, scratch)
         for scene in film.scenes:
             rejected: list[Rejected] = []
             filled = 0
@@ -117,22 +119,26 @@ def _abouts(store: "FeatureStore") -> dict[str, dict[str, Any]]:
     return {clip: store.about(clip) for clip in store.clips}
 
 
-def _spoken(tree: Tree, feature: Feature, scenes: Sequence[Scene], scratch: Path | None) -> dict[str, Any]:
-    """clip -> its two pickles, or why they cannot be read."""
-    found: dict[str, Any] = {}
-    paths: dict[Path, str] = {}
-    for scene in scenes:
-        for part in scene.parts:
-            path = tree.feature(feature, scene.graph.movie, part.clip)
-            if path is None:
-                name = f"{feature.folder}/{scene.graph.movie}/{part.clip}.pkl"
-                found[part.clip] = MediaError("no such file", path=name)
-            else:
-                paths[path] = part.clip
+def _spoken(tree: Tree, todo: Mapping[Feature, Sequence[Scene]], scratch: Path | None) -> dict[str, dict[str, Any]]:
+    """store -> clip -> its two pickles, or why they cannot be read."""
+    found: dict[str, dict[str, Any]] = {feature.store: {} for feature in todo}
+    paths: dict[Path, tuple[str, str]] = {}
+    for feature, scenes in todo.items():
+        for scene in scenes:
+            for part in scene.parts:
+                try:
+                    path = tree.feature(feature, scene.graph.movie, part.clip)
+                    if path is None:
+                        name = f"{feature.folder}/{scene.graph.movie}/{part.clip}.pkl"
+                        raise MediaError("no such file", path=name)
+                    paths[path] = feature.store, part.clip
+                except MediaError as error:
+                    found[feature.store][part.clip] = error
     for path, content in unpickled_each(list(paths), scratch, objects=2):
         if isinstance(content, MediaError):
             content = MediaError(content.reason, path=tree.name(path))
-        found[paths[path]] = content
+        store, clip = paths[path]
+        found[store][clip] = content
     return found
 
 
@@ -140,16 +146,20 @@ def _key(tree: Tree, feature: Feature, scene: Scene, options: Options) -> str:
     from merkit.features.record import record_key
 
     movie = scene.graph.movie
-    files = [tree.feature(feature, movie, part.clip) for part in scene.parts]
+    files = [_stamp(lambda clip=part.clip: tree.feature(feature, movie, clip)) for part in scene.parts]
     identity: dict[str, Any] = {
         "reader": _READER,
         "dtype": options.dtype,
         "clips": [[part.clip, part.offset_s, part.length_s] for part in scene.parts],
     }
     if feature.modality == "face":
-        files += [place(movie, part.clip) for part in scene.parts for place in (tree.tracks, tree.names)]
+        files += [
+            _stamp(lambda clip=part.clip, place=place: place(movie, clip))
+            for part in scene.parts
+            for place in (tree.tracks, tree.names)
+        ]
         identity["named"] = [_named(part.named) for part in scene.parts]
-    return record_key(hashlib.sha256(json.dumps([_stamp(file) for file in files]).encode()).hexdigest(), identity)
+    return record_key(hashlib.sha256(json.dumps(files).encode()).hexdigest(), identity)
 
 
 def _named(named: Mapping[str, np.ndarray]) -> str:
@@ -159,8 +169,11 @@ def _named(named: Mapping[str, np.ndarray]) -> str:
     return digest.hexdigest()
 
 
-def _stamp(path: Path | None) -> list[int] | None:
-    if path is None:
+def _stamp(found: Callable[[], Path | None]) -> list[int] | None:
+    """Size and time of change of a file; None where there is none, or none that may be read."""
+    try:
+        path = found()
+        about = None if path is None else path.stat()
+    except (MediaError, OSError):
         return None
-    about = path.stat()
-    return [about.st_size, about.st_mtime_ns]
+    return None if about is None else [about.st_size, about.st_mtime_ns]

@@ -1,6 +1,7 @@
 """What a film's scenes consist of, before any feature is read: who was followed in them, how long they are, what is said."""
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -218,12 +219,10 @@ def _rows(tree: Tree, movie: str, clip: str) -> tuple[int | None, int | None]:
     for names in (_PER_FRAME, (_WINDOWS,)):
         count = None
         for name in names:
-            path = tree.feature(FEATURES[name], movie, clip)
-            if path is not None and count is None:
-                try:
+            with suppress(MediaError):
+                path = tree.feature(FEATURES[name], movie, clip)
+                if path is not None and count is None:
                     count = rows_of(path, tree.name(path), FEATURES[name].width)
-                except MediaError:
-                    count = None
         found.append(count)
     return found[0], found[1]
 

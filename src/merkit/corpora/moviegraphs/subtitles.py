@@ -49,6 +49,8 @@ def read_subtitles(path: Path, name: str) -> "list[Cue]":
     # merkit.media loads its decoder, which a listing of corpora need not wait for
     from merkit.media.words import parse_srt
 
+    if not path.is_file():
+        raise MediaError("not a regular file", path=name)
     size = path.stat().st_size
     if size > _MAX_BYTES:
         raise LimitError(f"{size} bytes of words; the limit is {_MAX_BYTES}", path=name)

@@ -82,10 +82,10 @@ class Tree:
         return found
 
     def feature(self, feature: Feature, movie: str, clip: str) -> Path | None:
-        """The file of one clip's features; None where there is none.
+        """The file of one clip's features; None where there is none. That it is a regular file is for its reader to see.
 
         Raises:
-            MediaError: the names lead out of the root, or to something that is no file.
+            MediaError: the names, or links, lead out of the root.
         """
         return self._file(f"{feature.folder}/{movie}/{clip}.{'pkl' if feature.modality == 'text' else 'npy'}")
 
@@ -116,8 +116,4 @@ class Tree:
 
     def _file(self, name: str) -> Path | None:
         path = self.root.place(name)
-        if not path.exists():
-            return None
-        if not path.is_file():
-            raise MediaError("not a regular file", path=name)
-        return path
+        return path if path.exists() else None
