@@ -8,6 +8,7 @@ import torch
 
 from merkit.data.batch import collate
 from merkit.data.table import ClipTable, TargetColumn, TokenColumn
+from merkit.errors import ConfigError
 from merkit.models.classifier import FusionModel
 from merkit.models.losses import build_loss
 from merkit.schema import TargetSpec
@@ -109,6 +110,12 @@ def test_a_batch_without_anybody_is_answered_all_the_same() -> None:
     ]
     sum(losses).backward()
     assert all(torch.isfinite(p.grad).all() for p in model.parameters() if p.grad is not None)
+
+
+def test_persons_cannot_be_answered_from_streams_of_the_clip_alone() -> None:
+    model = FusionModel({"scene": 3}, [SCENE, CHARACTER], width=8)
+    with pytest.raises(ConfigError, match=r"scene: no stream of persons"):
+        model(collate(table(), np.arange(3), modalities=("scene",)))
 
 
 def test_tokens_of_persons_that_nobody_is_asked_about_are_refused() -> None:

@@ -162,7 +162,8 @@ class FusionModel(nn.Module):
         """Logits and all that belongs to them.
 
         Raises:
-            ConfigError: the batch lacks a modality of this model (as opposed to clips that lack it: those are masked).
+            ConfigError: the batch lacks a modality of this model (as opposed to clips that lack it: those are masked), or
+                persons are asked about and no stream is of persons.
         """
         missing = [name for name in self.projections if name not in batch.tokens]
         if missing:
@@ -176,6 +177,15 @@ class FusionModel(nn.Module):
         if any(not spec.per_entity for spec in self.specs):
             answers.append(self._answer({name: rows_of(tokens, batch.size) for name, tokens in clips.items()}, around))
         if any(spec.per_entity for spec in self.specs):
+            asked = [
+                len(batch.targets[spec.name][0])
+                for spec in self.specs
+                if spec.per_entity and spec.name in batch.targets
+            ]
+            if asked and asked[0] > 1 and all(tokens.x.shape[1] == 1 for tokens in streams.values()):
+                raise ConfigError(
+                    f"{', '.join(streams)}: no stream of persons to answer from, and targets ask about each"
+                )
             folded, there = over_entities({name: rows_of(tokens, batch.size) for name, tokens in streams.items()})
             answers.append(_unfold(self._answer(self._dropped(folded), around.of(there.nonzero()[:, 0])), there))
         wanted = {spec.name: answers[-1 if spec.per_entity else 0] for spec in self.specs}
