@@ -28,7 +28,7 @@ SAID = [
 class Counting:
     """Length of a text and its place among what was asked, so that every mix-up shows."""
 
-    id, width = "counting:1", 2
+    id, width, fitted_on = "counting:1", 2, ()
 
     def __init__(self) -> None:
         self.asked: list[list[str]] = []

@@ -15,6 +15,7 @@ from merkit.data.batch import Batch, collate
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError, LeakageError
 from merkit.features.sentences import sentence_encoder
+from merkit.features.tuned_runs import load_tuned
 from merkit.schema import TargetSpec
 from merkit.systems import text_encoder as system
 from merkit.systems.data import DataConfig
@@ -125,9 +126,17 @@ def test_its_features_feed_another_system_under_the_leakage_rules(
     )
     both = train("text_encoder", merged, tmp_path / "merged")
     assert sentence_encoder(str(both.path)).fitted_on == ("train", "valid")
-    data = data.model_copy(update={"text_encoder": str(both.path)})
+    saved = load_tuned(both.path).save(tmp_path / "saved")
+    for leaking in (both.path, saved):
+        data = data.model_copy(update={"text_encoder": str(leaking)})
+        with pytest.raises(LeakageError, match="fitted on the labels of valid"):
+            train("fusion", fusion.model_copy(update={"data": data}), tmp_path / "leaking")
     with pytest.raises(LeakageError, match="fitted on the labels of valid"):
-        train("fusion", fusion.model_copy(update={"data": data}), tmp_path / "leaking")
+        train("text_encoder", of_arrays(prepared, saved), tmp_path / "further")
+    allowed = of_arrays(prepared, saved, "trainer.max_epochs=1")
+    accepted = allowed.data.model_copy(update={"allow_leaks": ("fitted_on_labels",)})
+    further = train("text_encoder", allowed.model_copy(update={"data": accepted}), tmp_path / "further")
+    assert load_tuned(further.path).fitted_on == ("train", "valid")
 
 
 def test_what_makes_no_sense_is_refused(prepared: Path, folders) -> None:

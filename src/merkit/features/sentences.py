@@ -34,6 +34,8 @@ class _Reads(Protocol):
     def id(self) -> str: ...
     @property
     def width(self) -> int: ...
+    @property
+    def fitted_on(self) -> tuple[str, ...]: ...
     def encode(self, texts: Sequence[str]) -> np.ndarray: ...
     def encode_joined(self, groups: Sequence[Sequence[str]]) -> list[np.ndarray]: ...
 
@@ -51,14 +53,13 @@ class SentenceEncoder:
     """Texts to vectors, with a memory.
 
     Args:
-        reader: makes the vectors.
-        fitted_on: splits whose labels it saw; for `Provenance`, by which the leakage check judges features.
+        reader: makes the vectors; its `fitted_on` goes into `Provenance`, by which the leakage check judges features.
         cache: folder that remembers what was said; a subfolder for every id.
     """
 
-    def __init__(self, reader: _Reads, fitted_on: tuple[str, ...] = (), cache: Path | None = None) -> None:
-        self._reader, self.fitted_on = reader, fitted_on
-        self.id, self.width = reader.id, reader.width
+    def __init__(self, reader: _Reads, cache: Path | None = None) -> None:
+        self._reader = reader
+        self.id, self.width, self.fitted_on = reader.id, reader.width, reader.fitted_on
         own = hashlib.sha256(self.id.encode()).hexdigest()[:16]
         self._kept = KeptVectors((cache or cache_root() / "sentences") / own, self.width)
 
@@ -154,13 +155,11 @@ def sentence_encoder(
         if max_tokens:
             raise ConfigError(f"{name}: max_tokens is that of its training")
         if (folder / "encoder.json").is_file():
-            copies = TunedCopies(folder)
-            return SentenceEncoder(copies, copies.fitted_on, cache or folder / "said")
-        encoder, fitted_on = load_tuned(folder)
-        return SentenceEncoder(encoder.to(device), fitted_on, cache or folder / "said")
+            return SentenceEncoder(TunedCopies(folder), cache=cache or folder / "said")
+        return SentenceEncoder(load_tuned(folder).to(device), cache=cache or folder / "said")
     name, pooling = _split(name)
     encoder = load_text_encoder(name, pooling=pooling, max_tokens=max_tokens, download=download)
-    return SentenceEncoder(encoder.to(device), (), cache)
+    return SentenceEncoder(encoder.to(device), cache=cache)
 
 
 def _split(name: str) -> tuple[str, Any]:

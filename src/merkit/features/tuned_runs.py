@@ -23,8 +23,8 @@ def is_run(folder: Path) -> bool:
     return (folder / "config.json").is_file() and (folder / "record.json").is_file()
 
 
-def load_tuned(folder: Path) -> tuple[TextEncoder, tuple[str, ...]]:
-    """The encoder that a run tuned, in evaluation mode, and the splits whose labels it saw.
+def load_tuned(folder: Path) -> TextEncoder:
+    """The encoder that a run tuned, in evaluation mode; its `fitted_on` names the splits whose labels it ever saw.
 
     Args:
         folder: of one run, of one seed.
@@ -52,7 +52,8 @@ def load_tuned(folder: Path) -> tuple[TextEncoder, tuple[str, ...]]:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise WeightError(f"{path}: not the weights of {config['encoder']} ({error})") from None
     encoder.name, encoder.sha256 = f"{encoder.name}+tuned", sha256_of(path)
-    return encoder.eval(), fitted_splits(config["data"])
+    encoder.fitted_on = tuple(dict.fromkeys([*encoder.fitted_on, *fitted_splits(config["data"])]))
+    return encoder.eval()
 
 
 def fitted_splits(data: dict[str, Any]) -> tuple[str, ...]:

@@ -4,6 +4,7 @@ Encoders are Hugging Face transformers, MiniLM of the catalogue among them, so t
 pooler and can be fine-tuned. Weights are read from safetensors alone and no code that comes with a model is run.
 """
 
+import json
 import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from merkit.errors import ConfigError, WeightError
 from merkit.networks.minilm import batches_by_length
+from merkit.networks.text_source import FITTED
 from merkit.networks.text_tokens import Tokeniser
 
 __all__ = ["TextEncoder", "TextPooling", "quiet_transformers"]
@@ -35,6 +37,7 @@ class TextEncoder(nn.Module):
             dropout; -1 = everything.
         name: of the encoder, for `id`.
         sha256: of its weights.
+        fitted_on: splits whose labels it saw.
 
     Raises:
         ConfigError: it has no such pooling, or fewer layers.
@@ -49,6 +52,7 @@ class TextEncoder(nn.Module):
         freeze_layers: int = 0,
         name: str = "",
         sha256: str = "",
+        fitted_on: tuple[str, ...] = (),
     ) -> None:
         super().__init__()
         if pooling not in get_args(TextPooling):
@@ -62,7 +66,7 @@ class TextEncoder(nn.Module):
         if getattr(backbone.config, "use_cache", False):
             backbone.config.use_cache = False
         self.backbone, self.tokeniser, self.pooling = backbone, tokeniser, pooling
-        self.name, self.sha256 = name, sha256
+        self.name, self.sha256, self.fitted_on = name, sha256, fitted_on
         self.width = int(backbone.config.hidden_size)
         pad = getattr(backbone.config, "pad_token_id", None)
         self.pad_id = int(pad) if pad is not None else 0
@@ -152,6 +156,8 @@ class TextEncoder(nn.Module):
     def save(self, folder: Path) -> Path:
         """Writes weights, config and tokenizer as a folder that this room and transformers read by name; it appears whole.
 
+        A note beside them says which labels the encoder saw.
+
         Raises:
             WeightError: there is something of that name, or it cannot be written.
         """
@@ -164,6 +170,8 @@ class TextEncoder(nn.Module):
                 with quiet_transformers():
                     self.backbone.save_pretrained(made)
                     self.tokeniser.tokenizer.save_pretrained(made)
+                note = {"encoder": self.id, "fitted_on": list(self.fitted_on)}
+                (made / FITTED).write_text(json.dumps(note) + "\n", encoding="utf-8")
                 made.rename(folder)
         except OSError as error:
             raise WeightError(f"{folder}: cannot be written ({error.strerror})") from None

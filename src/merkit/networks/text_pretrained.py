@@ -56,6 +56,7 @@ def load_text_encoder(
         freeze_layers=freeze_layers,
         name=source.name,
         sha256=source.weights_sha256 if weights else "",
+        fitted_on=source.fitted_on,
     )
     return encoder.eval()
 

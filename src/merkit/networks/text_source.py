@@ -4,6 +4,7 @@ Made for text encoders; encoders of speech and pictures are found by the same ru
 """
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +13,10 @@ from merkit.errors import WeightError
 from merkit.weights import CATALOGUE, locate
 from merkit.weights.cache import sha256_of
 
-__all__ = ["TextSource", "find_text_source"]
+__all__ = ["FITTED", "TextSource", "find_text_source"]
+
+# Beside the files of a tuned encoder: what it was fitted on, so that the leakage check knows when it is used elsewhere.
+FITTED = "merkit.json"
 
 # Short names of the catalogue, with the longest text that the model was trained on (0 = what its config says).
 _CATALOGUE = {"minilm": ("minilm-l6", 256)} | {
@@ -72,6 +76,21 @@ class TextSource:
         if not files:
             raise WeightError(f"{self.what} {self.name!r}: {self.folder} holds no tokenizer ({', '.join(_TOKENIZER)})")
         return _together(files)
+
+    @property
+    def fitted_on(self) -> tuple[str, ...]:
+        """Splits whose labels the encoder saw, where it was tuned and saved by merkit; empty for any other.
+
+        Raises:
+            WeightError: the note about it is damaged.
+        """
+        note = self.folder / FITTED
+        if not note.is_file():
+            return ()
+        try:
+            return tuple(str(split) for split in json.loads(note.read_text(encoding="utf-8"))["fitted_on"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise WeightError(f"{note}: does not say what the encoder was fitted on ({error})") from None
 
 
 def _together(files: list[Path]) -> str:

@@ -195,7 +195,9 @@ def tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
     if cut:
         _log.warning("%s: %d of %d texts are over %d tokens and lose their end", table.name, cut, len(table), limit)
         source += f"; {cut} of {len(table)} texts lose their end"
-    return replace(table, streams={"text": column}, targets=targets, provenance={"text": Provenance(source)})
+    return replace(
+        table, streams={"text": column}, targets=targets, provenance={"text": Provenance(source, encoder.fitted_on)}
+    )
 
 
 def build_model(config: TextEncoderConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> TextClassifier:

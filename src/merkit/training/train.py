@@ -163,7 +163,8 @@ def leakage_of(table: ClipTable, config: Any) -> LeakageReport:
     """The leakage check on what a run sees: clips of all splits, without the answers of `test`."""
     data = config.data
     blind = replace(table, targets={name: _blind(column, table.split) for name, column in table.targets.items()})
-    key = f"{table.fingerprint()} {data.to_dict()}"
+    # the same numbers may come from an encoder that has seen other labels
+    key = f"{table.fingerprint()} {dict(table.provenance)} {data.to_dict()}"
     if key not in _checked:
         known = data.split.by in table.groups or (data.split.by == "dialogue" and table.dialogue is not None)
         group = data.split.by if known else None
