@@ -11,6 +11,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
+from lightning.pytorch.loggers import MLFlowLogger
 from lightning.pytorch.loggers import wandb as lightning_wandb
 from omegaconf import OmegaConf
 from small_corpus import ARRAYS, write_arrays
@@ -21,7 +22,7 @@ from merkit.systems.system import SYSTEMS
 from merkit.training.config import TrainerConfig
 from merkit.training.run import write_json
 from merkit.training.trackers import BestSoFar, build_tracker
-from merkit.training.train import train_seeds
+from merkit.training.train import train, train_seeds
 
 SWEEP = Path(__file__).resolve().parents[2] / "examples" / "emotx_sweep.yaml"
 
@@ -153,6 +154,72 @@ def test_without_the_package_the_error_says_what_to_install(tmp_path: Path, monk
     monkeypatch.setattr(lightning_wandb, "_WANDB_AVAILABLE", False)
     with pytest.raises(ConfigError, match=r"trainer.tracker=wandb needs `pip install merkit\[track\]`"):
         build_tracker(tmp_path, TrainerConfig(tracker="wandb"))
+
+
+def test_csv_holds_what_the_run_itself_holds(tmp_path: Path) -> None:
+    run = train("fusion", tiny(tmp_path / "data", "trainer.tracker=csv", "trainer.watch=macro_f1"), tmp_path / "run")
+    logged = list(csv.DictReader((run.path / "tracked" / "metrics.csv").open()))
+    held = list(csv.DictReader((run.path / "history.csv").open()))
+    assert len(logged) == len(held) == 3
+    for one, other in zip(logged, held, strict=True):
+        assert float(one["valid/loss"]) == pytest.approx(float(other["valid.loss"]), abs=1e-6)
+        assert one["valid/watch"] == one["valid/emotion.macro_f1"]
+
+
+def test_tensorboard_holds_what_the_run_itself_holds(tmp_path: Path) -> None:
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    changes = ["trainer.tracker=tensorboard", "trainer.watch=macro_f1", "trainer.max_epochs=2"]
+    run = train("fusion", tiny(tmp_path / "data", *changes), tmp_path / "run")
+    events = accumulator.EventAccumulator(str(run.path / "tensorboard")).Reload()
+    held = list(csv.DictReader((run.path / "history.csv").open()))
+    assert [event.value for event in events.Scalars("valid/loss")] == pytest.approx(
+        [float(row["valid.loss"]) for row in held], abs=1e-6
+    )
+
+
+@pytest.fixture
+def mlflow(monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What every MLflow run was begun with; like MLflow, it leaves its server in the environment for child processes."""
+    begun: list[dict[str, Any]] = []
+
+    def init(self: object, experiment_name: str, **asked: Any) -> None:
+        begun.append({"experiment_name": experiment_name, **asked})
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", asked["tracking_uri"])
+
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    monkeypatch.setattr(MLFlowLogger, "__init__", init)
+    monkeypatch.setattr(MLFlowLogger, "log_hyperparams", lambda self, config: begun[-1].update(config=config))
+    monkeypatch.setattr(MLFlowLogger, "log_metrics", lambda self, metrics, step: begun[-1].update(metrics=metrics))
+    return begun
+
+
+def test_every_seed_has_an_mlflow_file_of_its_own(tmp_path: Path, mlflow: list[dict[str, Any]]) -> None:
+    """MLflow puts the first seed's file into the environment; the second must not follow it there."""
+    for seed in (0, 1):
+        folder = tmp_path / "mine" / f"seed-{seed}"
+        write_json({"system": "fusion", "config": {"trainer": {"seed": seed}}}, folder / "config.json")
+        tracker = build_tracker(folder, TrainerConfig(tracker="mlflow", project="films"))
+        assert not isinstance(tracker, bool)
+        tracker.log_metrics({"valid/loss": 0.5, "epoch": 0}, 1)
+        assert mlflow[-1] == {
+            "experiment_name": "films", "run_name": f"mine/seed-{seed}", "tracking_uri": f"sqlite:///{folder}/mlflow.db",
+            "artifact_location": str(folder / "mlflow"), "config": {"system": "fusion", "trainer": {"seed": seed}},
+            "metrics": {"valid/loss": 0.5, "epoch": 0, "best/watch": 0.5},
+        }  # fmt: skip
+
+
+def test_mlflow_goes_to_a_server_only_when_asked(
+    tmp_path: Path, mlflow: list[dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    online = TrainerConfig(tracker="mlflow", tracker_mode="online")
+    with pytest.raises(ConfigError, match="MLFLOW_TRACKING_URI"):
+        build_tracker(tmp_path, online)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    build_tracker(tmp_path, TrainerConfig(tracker="mlflow"))
+    assert mlflow[-1]["tracking_uri"].startswith("sqlite:///")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "https://mlflow.example")
+    build_tracker(tmp_path, online)
+    assert (mlflow[-1]["tracking_uri"], mlflow[-1]["artifact_location"]) == ("https://mlflow.example", None)
 
 
 def test_the_best_is_by_each_rule_in_its_own_direction() -> None:

@@ -70,7 +70,8 @@ class TrainerConfig(Config):
     tracker: Literal["none", "csv", "tensorboard", "wandb", "mlflow"] = "none"
     """Where measures are logged beside the run's own history.csv. W&B and MLflow write to the run's folder, offline."""
     tracker_mode: Literal["offline", "online"] = "offline"
-    """`online` lets W&B send what it logs to its server; nothing goes there unless this asks for it."""
+    """`online` lets W&B send what it logs to its server, and MLflow to that of MLFLOW_TRACKING_URI; nothing goes anywhere
+    unless this asks for it."""
     project: str = "merkit"
     """Project or experiment name for the tracker."""
     entity: str = ""

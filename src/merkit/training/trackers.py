@@ -32,6 +32,7 @@ class BestSoFar:
     """
 
     def __init__(self, config: TrainerConfig) -> None:
+        self.watch = config.watch
         rules = dict.fromkeys((config.watch, *config.best_by))
         self.criteria = [Criterion.parse(rule) for rule in rules if rule != "last"]
         self._held: dict[str, tuple[float, int]] = {}
@@ -43,6 +44,15 @@ class BestSoFar:
             held = self._held.get(criterion.text)
             if criterion.better(value, None if held is None else held[0]):
                 self._held[criterion.text] = (value, epoch)
+
+    def along(self, logged: Mapping[str, float]) -> Mapping[str, float]:
+        """What a trainer logs (`valid/NAME`, `epoch`), with `best/watch` beside the measures of an epoch: the watched measure
+        at its best so far, which is what a sweep goes by."""
+        measures = {name.removeprefix("valid/"): value for name, value in logged.items() if name.startswith("valid/")}
+        if "loss" not in measures:
+            return logged
+        self.see(int(logged.get("epoch", 0)), measures)
+        return {**logged, "best/watch": self._held[self.watch][0]} if self.watch in self._held else logged
 
     def summary(self) -> dict[str, float]:
         """`best/RULE` and `best/RULE/epoch` of every criterion that had a value."""
@@ -56,29 +66,20 @@ class _Wandb(WandbLogger):
     """A W&B run of its own for every run of ours, with the whole config, and at its end the best epochs as summary."""
 
     def __init__(self, folder: Path, config: TrainerConfig) -> None:
-        seed = folder.name.startswith("seed-")
         super().__init__(
-            name=f"{folder.parent.name}/{folder.name}" if seed else folder.name,
-            group=folder.parent.name if seed else None,
+            name=_name(folder),
+            group=folder.parent.name if folder.name.startswith("seed-") else None,
             project=config.project,
             entity=config.entity or None,
             save_dir=folder,
             mode=_mode(config),
             config=_asked(folder),
         )
-        self._best = BestSoFar(config)
-        self._watch = config.watch
-        for epoch, measures in _earlier(folder):
-            self._best.see(epoch, measures)
+        self._best = _best(folder, config)
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Hands them on, with the best value of the watched measure so far, which is what a sweep goes by."""
-        measures = {name.removeprefix("valid/"): value for name, value in metrics.items() if name.startswith("valid/")}
-        if "loss" in measures:
-            self._best.see(int(metrics.get("epoch", 0)), measures)
-            best = self._best.summary().get(f"best/{self._watch}")
-            metrics = metrics if best is None else {**metrics, "best/watch": best}
-        super().log_metrics(metrics, step)
+        """Hands them on, with the best so far."""
+        super().log_metrics(self._best.along(metrics), step)
 
     def finalize(self, status: str) -> None:
         """Ends the W&B run: the next seed of the same process must not write into it."""
@@ -86,6 +87,36 @@ class _Wandb(WandbLogger):
         if self._experiment is not None:
             self._experiment.summary.update(self._best.summary())
             self._experiment.finish(exit_code=0 if status == "success" else 1)
+
+
+class _MLflow(MLFlowLogger):
+    """An MLflow run with the whole config as parameters; in a file of the run's folder, or on the server of the user."""
+
+    def __init__(self, folder: Path, config: TrainerConfig) -> None:
+        uri = f"sqlite:///{folder.resolve() / 'mlflow.db'}"
+        if config.tracker_mode == "online":
+            uri = os.environ.get("MLFLOW_TRACKING_URI", "")
+            if not uri:
+                raise ConfigError("trainer.tracker_mode=online with MLflow needs its server in MLFLOW_TRACKING_URI")
+        place = str(folder / "mlflow") if config.tracker_mode == "offline" else None
+        super().__init__(config.project, run_name=_name(folder), tracking_uri=uri, artifact_location=place)
+        self._best = _best(folder, config)
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Hands them on, with the best so far."""
+        super().log_metrics(self._best.along(metrics), step)
+
+
+def _name(folder: Path) -> str:
+    return f"{folder.parent.name}/{folder.name}" if folder.name.startswith("seed-") else folder.name
+
+
+def _best(folder: Path, config: TrainerConfig) -> BestSoFar:
+    """The best of what was measured before the run was stopped, where it is about to go on."""
+    best = BestSoFar(config)
+    for epoch, measures in _earlier(folder):
+        best.see(epoch, measures)
+    return best
 
 
 def _mode(config: TrainerConfig) -> str:
@@ -106,7 +137,7 @@ def _asked(folder: Path) -> dict[str, Any]:
 
 
 def _earlier(folder: Path) -> list[tuple[int, dict[str, float]]]:
-    """Epochs that were measured before the run was stopped, where it is about to go on."""
+    """Epochs and their measures from before; none where training begins anew."""
     path = folder / "history.csv"
     if not path.is_file() or not (folder / "last.ckpt").is_file():
         return []
@@ -131,7 +162,7 @@ def _wandb(folder: Path, config: TrainerConfig) -> Logger:
     tracker = _Wandb(folder, config)
     if config.fast_dev_run:
         return tracker  # which Lightning then leaves aside
-    import wandb  # ty: ignore[unresolved-import]
+    import wandb  # ty: ignore[import-not-found]
 
     try:
         _ = tracker.experiment  # so that what hinders it is said now
@@ -143,8 +174,10 @@ def _wandb(folder: Path, config: TrainerConfig) -> Logger:
 
 
 def _mlflow(folder: Path, config: TrainerConfig) -> Logger:
-    uri = os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{folder.resolve() / 'mlflow.db'}")
-    return MLFlowLogger(experiment_name=config.project, tracking_uri=uri, artifact_location=str(folder / "mlflow"))
+    tracker = _MLflow(folder, config)
+    if not config.fast_dev_run:
+        tracker.log_hyperparams(_asked(folder))
+    return tracker
 
 
 TRACKERS: dict[str, Callable[[Path, TrainerConfig], Logger]] = {
