@@ -285,3 +285,19 @@ def test_every_measure_says_what_it_is() -> None:
     assert f"for several: {MEASURES['multi_label']['macro_f1'].definition}" in both
     assert set(measures_of(TargetSpec("s", "regression", ("sentiment",)))) > set(measures_of(spec_of("regression", 1)))
     assert measure_all(one, np.eye(2), np.arange(2), np.ones(2, bool), ["nope"]) == {}
+
+
+def test_one_against_the_rest_equals_scikit_learn_label_by_label():
+    rng = np.random.default_rng(4)
+    prob, target = rng.random((60, 4)), (rng.random((60, 4)) < 0.3).astype(float)
+    valid = rng.random((60, 4)) < 0.8
+    prob[:, 3] *= 0.4  # never predicted
+    accuracies, scores = [], []
+    for k in range(4):
+        truth, guess = target[valid[:, k], k], prob[valid[:, k], k] >= 0.5
+        accuracies.append(reference.accuracy_score(truth, guess))
+        scores.append(reference.f1_score(truth, guess, average="weighted", zero_division=0))
+    assert multilabel.mean_binary_accuracy(prob, target, valid) == pytest.approx(np.mean(accuracies), abs=1e-9)
+    assert multilabel.mean_binary_weighted_f1(prob, target, valid) == pytest.approx(np.mean(scores), abs=1e-9)
+    nothing = np.zeros_like(valid)
+    assert np.isnan(multilabel.mean_binary_accuracy(prob, target, nothing))

@@ -135,6 +135,18 @@ MEASURES: dict[str, dict[str, Measure]] = {
         ("map", ranking.mean_average_precision, True, "mean average precision over the labels that have a positive"),
         ("micro_f1", multilabel.multilabel_micro_f1, True, "F1 over all clips and labels at .5"),
         ("macro_f1", multilabel.multilabel_macro_f1, True, "mean F1 of the labels at .5"),
+        (
+            "binary_accuracy",
+            multilabel.mean_binary_accuracy,
+            True,
+            "accuracy of each label's yes or no at .5, mean over labels",
+        ),
+        (
+            "binary_weighted_f1",
+            multilabel.mean_binary_weighted_f1,
+            True,
+            "F1 of yes and no weighted by their frequency, mean over labels",
+        ),
     ),
     "regression": _table(*_REGRESSION),
     "sentiment": _table(*_REGRESSION, *_SENTIMENT),

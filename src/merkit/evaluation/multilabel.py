@@ -2,7 +2,14 @@
 
 import numpy as np
 
-__all__ = ["fit_thresholds", "label_f1", "multilabel_macro_f1", "multilabel_micro_f1"]
+__all__ = [
+    "fit_thresholds",
+    "label_f1",
+    "mean_binary_accuracy",
+    "mean_binary_weighted_f1",
+    "multilabel_macro_f1",
+    "multilabel_micro_f1",
+]
 
 
 def label_f1(
@@ -55,6 +62,41 @@ def multilabel_micro_f1(
     if not known.any():
         return float("nan")
     return float(2 * (guess & truth).sum() / size) if size else 0.0
+
+
+def mean_binary_accuracy(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """Accuracy of each label's yes or no at .5, the mean over the labels of which something is known: how IEMOCAP is
+    reported one emotion against the rest. A model that never says yes scores high on rare labels.
+
+    Example:
+        >>> mean_binary_accuracy(np.array([[0.9, 0.2], [0.7, 0.6]]), np.array([[1, 0], [0, 1]]))
+        0.75
+    """
+    known = np.ones(prob.shape, bool) if valid is None else valid
+    right = (((prob >= 0.5) == (target > 0.5)) & known).sum(0)
+    return _mean_of_known(right, known.sum(0))
+
+
+def mean_binary_weighted_f1(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> float:
+    """F1 of yes and of no, weighted by how often each is true, of each label; the mean over the labels of which
+    something is known.
+
+    Example:
+        >>> round(mean_binary_weighted_f1(np.array([[0.9], [0.7], [0.1]]), np.array([[1], [0], [0]])), 4)
+        0.6667
+    """
+    known = np.ones(prob.shape, bool) if valid is None else valid
+    on, off = (target > 0.5) & known, (target <= 0.5) & known
+    yes = label_f1(prob, target, known)
+    guess = (prob < 0.5) & known  # at .5 itself yes is predicted
+    hits, size = (guess & off).sum(0), guess.sum(0) + off.sum(0)
+    no = np.divide(2.0 * hits, size, out=np.zeros(len(hits)), where=size > 0)
+    return _mean_of_known(np.nan_to_num(yes) * on.sum(0) + no * off.sum(0), known.sum(0))
+
+
+def _mean_of_known(total: np.ndarray, count: np.ndarray) -> float:
+    there = count > 0
+    return float((total[there] / count[there]).mean()) if there.any() else float("nan")
 
 
 def fit_thresholds(prob: np.ndarray, target: np.ndarray, valid: np.ndarray | None = None) -> np.ndarray:
