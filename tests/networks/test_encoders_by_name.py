@@ -77,38 +77,6 @@ def test_a_text_over_the_limit_keeps_its_last_special_token_and_is_reported(fold
         load_text_encoder(str(folders["roberta"]), max_tokens=19)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_joined_texts_are_the_means_of_their_own_tokens(folders, kind: str) -> None:
-    """Two texts as one, by hand."""
-    from transformers import AutoModel, AutoTokenizer
-
-    encoder = load_text_encoder(str(folders[kind]))
-    first, second = "yes no", "the film ."
-    found, alone = encoder.encode_joined([[first, " ", second], [second]])
-    tokenizer = AutoTokenizer.from_pretrained(folders[kind])
-    model = AutoModel.from_pretrained(folders[kind]).eval()
-    ids = tokenizer(f"{first} {second}", return_tensors="pt")["input_ids"]
-    front = 0 if kind == "gpt2" else 1
-    with torch.no_grad():
-        states = model(input_ids=ids).last_hidden_state[0].numpy()
-    np.testing.assert_allclose(found[0], states[front : front + 2].mean(0), atol=2e-6)
-    np.testing.assert_allclose(found[2], states[front + 2 : front + 5].mean(0), atol=2e-6)
-    assert not found[1].any()
-    assert np.abs(alone[0] - found[2]).max() > 1e-3  # what was said before is heard
-
-
-def test_a_long_scene_is_read_in_windows_of_whole_texts(folders) -> None:
-    encoder = load_text_encoder(str(folders["bert"]))  # 18 words a window
-    texts = ["yes no good bad day"] * 7 + ["joy"] + ["good " * 30]
-    windows = encoder.tokeniser.windows(texts)
-    assert [sorted(set(w.owner[w.owner >= 0].tolist())) for w in windows] == [[0, 1, 2], [3, 4, 5], [6, 7], [8]]
-    assert [len(w.ids) for w in windows] == [17, 17, 8, 20]
-    found = encoder.encode_joined([texts])[0]
-    np.testing.assert_allclose(found[:3], encoder.encode_joined([texts[:3]])[0], atol=2e-6)
-    np.testing.assert_allclose(found[6:8], encoder.encode_joined([texts[6:8]])[0], atol=2e-6)
-    assert encoder.encode_joined([[], [""]])[0].shape == (0, 16)
-
-
 def test_frozen_layers_get_no_gradient_and_no_dropout(folders) -> None:
     for kind in KINDS:
         for count, expected in ((1, True), (-1, False)):
@@ -198,6 +166,20 @@ def test_what_cannot_be_used_is_said_plainly(folders, tmp_path: Path, monkeypatc
     (bare / "tokenizer.json").unlink()
     with pytest.raises(WeightError, match="no tokenizer"):
         load_text_encoder(str(bare))
+
+
+def test_a_name_is_looked_up_in_hugging_faces_cache(folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    snapshot = tmp_path / "models--some--encoder" / "snapshots" / ("0" * 40)
+    snapshot.parent.mkdir(parents=True)
+    shutil.copytree(folders["bert"], snapshot)
+    (snapshot.parents[1] / "refs").mkdir()
+    (snapshot.parents[1] / "refs" / "main").write_text("0" * 40)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    encoder = load_text_encoder("some/encoder")
+    assert encoder.name == "some/encoder"
+    np.testing.assert_array_equal(encoder.encode(TEXTS), load_text_encoder(str(folders["bert"])).encode(TEXTS))
+    with pytest.raises(WeightError, match="another/encoder"):
+        load_text_encoder("another/encoder")
 
 
 def test_a_pooler_without_weights_is_only_for_training(folders, tmp_path: Path) -> None:
