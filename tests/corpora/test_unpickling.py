@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import pickletools
+import re
 import struct
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merkit.corpora import unpickle
-from merkit.corpora.pickles import unpickled
+from merkit.corpora import pickles, unpickle
+from merkit.corpora.pickles import unpickled, unpickled_each
 from merkit.errors import MediaError
 
 
@@ -218,3 +220,135 @@ def test_the_child_reads_no_python_of_the_current_folder(tmp_path) -> None:
     )
     assert done.stdout.strip() == "1"
     assert not (tmp_path / "it ran").exists()
+
+
+# -- several pickles in a file, many files to a child, tensors
+
+
+def test_two_pickles_in_one_file(tmp_path) -> None:
+    file = tmp_path / "tracks.pkl"
+    with file.open("wb") as out:
+        pickle.dump({3: np.ones((2, 5))}, out, 2)
+        pickle.dump({3: np.full((1, 8), 7.0), 1: np.zeros((0, 8))}, out, 3)
+    with unpickled(file, objects=2) as (persons, faces):
+        assert persons[3].tolist() == np.ones((2, 5)).tolist()
+        assert list(faces) == [3, 1]  # as written, not sorted
+        assert (faces[3].shape, faces[1].shape) == ((1, 8), (0, 8))
+    assert list(read(file)) == [3]
+    with pytest.raises(MediaError, match="2 pickles where 3 were expected"), unpickled(file, objects=3):
+        pass
+
+
+def test_many_files_each_with_its_own_fate(tmp_path) -> None:
+    files = []
+    for i in range(150):
+        file = tmp_path / f"{i}.pkl"
+        data = pickle.dumps({"i": i, "x": np.full(3, i)})
+        file.write_bytes(pickle.dumps(Runs(os.system, "true")) if i == 70 else data[:-9] if i == 71 else data)
+        files.append(file)
+    files[5].unlink()
+    got = dict(unpickled_each(files))
+    assert list(got) == files
+    for i, file in enumerate(files):
+        if i in (5, 70, 71):
+            assert isinstance(got[file], MediaError)
+        else:
+            assert (got[file]["i"], got[file]["x"].tolist()) == (i, [i] * 3)
+    assert str(got[files[5]]) == f"{files[5]}: no such file"
+    assert "it calls posix.system" in str(got[files[70]])
+
+
+def test_a_file_that_ends_its_child_takes_no_other_with_it(tmp_path, monkeypatch) -> None:
+    files = [tmp_path / f"{i}.pkl" for i in range(4)]
+    for i, file in enumerate(files):
+        file.write_bytes(pickle.dumps([i]))
+    real, started = pickles.subprocess.run, []
+
+    def run(command, **options):
+        """The child as it is, but for a reader that crashes at the second file."""
+        started.append(command)
+        code = (
+            "import runpy, sys, os\n"
+            "import pathlib\n"
+            "child = runpy.run_path(sys.argv[2])\n"
+            "read = child['_read']\n"
+            "def crash(path, out, objects):\n"
+            "    os.abort() if path.name == '1.pkl' else read(path, out, objects)\n"
+            "child['main'].__globals__['_read'] = crash\n"
+            "child['main'](sys.argv[3])\n"
+        )
+        return real([command[0], "-c", code, "x", command[2], command[3]], **options)
+
+    monkeypatch.setattr(pickles.subprocess, "run", run)
+    got = dict(unpickled_each(files))
+    assert [got[files[i]] for i in (0, 2, 3)] == [[0], [2], [3]]
+    assert re.search(r"its reader ended with -?\d+", str(got[files[1]]))
+    assert len(started) == 2
+
+
+def tensors() -> dict:
+    base = torch.arange(24, dtype=torch.float32)
+    return {
+        "plain": base.reshape(4, 6),
+        "part": base.reshape(4, 6)[1:3, ::2],
+        "turned": base.reshape(4, 6).T,
+        "half": base.half(),
+        "double": base.double() / 3,
+        "whole": torch.arange(5) - 2,
+        "truth": torch.tensor([True, False]),
+        "one": torch.tensor(3.5),
+        "none": torch.zeros(0, 768),
+        "grad": torch.ones(2, requires_grad=True),
+    }
+
+
+@pytest.mark.parametrize("protocol", [2, 3, 4, 5])
+def test_tensors_are_arrays(tmp_path, protocol) -> None:
+    (tmp_path / "t.pkl").write_bytes(pickle.dumps(tensors(), protocol))
+    found = read(tmp_path / "t.pkl")
+    for name, tensor in tensors().items():
+        want = np.atleast_1d(tensor.detach().numpy())
+        assert found[name].dtype == want.dtype, name
+        assert np.array_equal(found[name], want), name
+
+
+def _storage(pid_name: bytes = b"FloatStorage", count: int = 4, data: bytes = b"\0" * 16) -> bytes:
+    """What torch's own reader would take, by hand."""
+    parts = [pickle.dumps(0x1950A86A20F9469CFC6C, 2), pickle.dumps(1001, 2), pickle.dumps({}, 2)]
+    pid = b"(U\x07storagectorch\n" + pid_name + b"\nU\x010U\x03cpuM" + struct.pack("<H", count) + b"NtQ."
+    return b"".join([*parts, b"\x80\x02" + pid, pickle.dumps(["0"], 2), struct.pack("<q", count), data])
+
+
+def _tensor(storage: bytes, offset: int, size: tuple[int, ...], stride: tuple[int, ...]) -> bytes:
+    numbers = pickle.dumps(offset, 2)[2:-1], pickle.dumps(size, 2)[2:-1], pickle.dumps(stride, 2)[2:-1]
+    stored = b"ctorch.storage\n_load_from_bytes\n" + pickle.dumps(storage, 3)[2:-1] + b"\x85R"
+    return b"\x80\x03ctorch._utils\n_rebuild_tensor_v2\n(" + stored + b"".join(numbers) + b"\x89}tR."
+
+
+def test_a_handmade_tensor_is_read(tmp_path) -> None:
+    """So that those below are refused for what is wrong with them."""
+    data = np.arange(4, dtype="<f4").tobytes()
+    (tmp_path / "t.pkl").write_bytes(_tensor(_storage(data=data), 1, (3,), (1,)))
+    assert read(tmp_path / "t.pkl").tolist() == [1, 2, 3]
+
+
+@pytest.mark.parametrize(
+    ("program", "reason"),
+    [
+        (_tensor(_storage(), 0, (5,), (1,)), "reaches beyond its storage"),
+        (_tensor(_storage(), 3, (2,), (1,)), "reaches beyond its storage"),
+        (_tensor(_storage(), -1, (2,), (1,)), "reaches beyond its storage"),
+        (_tensor(_storage(), 2, (2,), (-1,)), "reaches beyond its storage"),
+        (_tensor(_storage(), 0, (1 << 40,), (0,)), "larger than its storage"),
+        (_tensor(_storage(), 0, (2, 2), (1,)), "unusual way"),
+        (_tensor(_storage(count=9), 0, (2,), (1,)), "storage is damaged"),
+        (_tensor(_storage(b"os_system"), 0, (2,), (1,)), r"it calls torch\.os_system"),
+        (_tensor(b"", 0, (2,), (1,)), "EOFError"),
+        (_tensor(b"\x80\x02cos\nsystem\n.", 0, (2,), (1,)), r"it calls os\.system"),
+        (_tensor(pickle.dumps(1, 2) * 5, 0, (2,), (1,)), "unusual way"),
+    ],
+)
+def test_tensors_that_are_none_are_refused(tmp_path, program, reason) -> None:
+    (tmp_path / "t.pkl").write_bytes(program)
+    with pytest.raises(MediaError, match=reason):
+        read(tmp_path / "t.pkl")

@@ -76,7 +76,7 @@ def unpickled(
         error = next(_read([path], Path(name), memory, objects, stand_ins))
         if error is not None:
             raise error
-        yield _content(Path(name) / "0")
+        yield _content(f"{name}/0")
 
 
 def unpickled_each(
@@ -122,7 +122,7 @@ def _batch(paths: list[Path], scratch: Path | None, objects: int) -> Iterator[tu
         return
     with tempfile.TemporaryDirectory(prefix=".unpickled-", dir=scratch) as name:
         for number, (path, error) in enumerate(zip(paths, _read(paths, Path(name), None, objects, None), strict=True)):
-            yield path, error if error is not None else _content(Path(name) / str(number), mapped=False)
+            yield path, error if error is not None else _content(f"{name}/{number}", mapped=False)
 
 
 def _check(path: Path) -> int:
@@ -141,28 +141,20 @@ def _read(
     objects: int,
     stand_ins: Mapping[str, Sequence[str]] | None,
 ) -> Iterator[MediaError | None]:
-    """Leaves what file `i` holds in `folder/i`, or yields why it cannot be read."""
-    for number in range(len(paths)):
-        (folder / str(number)).mkdir()
+    """Leaves what file `i` holds as `folder/i.*`, or yields why it cannot be read."""
     ended: int | None = None
+    needed = True  # a child: the first, or the one before it ended within a file
     for number, path in enumerate(paths):
-        place = folder / str(number)
-        if not _done(place):
-            # the first file, or the child ended in this one's predecessor: all that are left go to a new one
-            ended = _child(paths[number:], number, folder, memory, objects, stand_ins, path)
-        if (place / "error.json").exists():
-            yield MediaError(
-                f"the pickle was refused: {json.loads((place / 'error.json').read_text('utf-8'))}", path=path
-            )
-        elif not _done(place):
-            (place / "error.json").write_text(json.dumps(f"its reader ended with {ended}"), encoding="utf-8")
-            yield MediaError(f"the pickle was refused: its reader ended with {ended}", path=path)
+        tree, error = folder / f"{number}.tree", folder / f"{number}.error"
+        if needed and not tree.exists() and not error.exists():
+            ended, needed = _child(paths[number:], number, folder, memory, objects, stand_ins, path), False
+        if not tree.exists() and not error.exists():
+            error.write_text(f"its reader ended with {ended}", encoding="utf-8")
+            needed = True
+        if error.exists():
+            yield MediaError(f"the pickle was refused: {error.read_text('utf-8')}", path=path)
         else:
             yield None
-
-
-def _done(place: Path) -> bool:
-    return (place / "tree.json").exists() or (place / "error.json").exists()
 
 
 def _child(
@@ -176,7 +168,7 @@ def _child(
 ) -> int:
     size = max(each.stat().st_size for each in paths)
     job = {
-        "files": [[str(each.absolute()), str((folder / str(first + i)).absolute())] for i, each in enumerate(paths)],
+        "files": [[str(each.absolute()), f"{folder.absolute()}/{first + i}"] for i, each in enumerate(paths)],
         "limit": memory if memory is not None else _BASE + _FACTOR * size,
         "objects": objects,
         "stand_ins": {name: list(told) for name, told in (stand_ins or {}).items()},
@@ -200,12 +192,12 @@ def _child(
     return done.returncode
 
 
-def _content(folder: Path, mapped: bool = True) -> Any:
-    arrays = folder / "arrays.bin"
+def _content(out: str, mapped: bool = True) -> Any:
+    arrays = Path(f"{out}.bin")
     size = arrays.stat().st_size
     # an empty file cannot be mapped
     raw = np.memmap(arrays, np.uint8, "r") if mapped and size else np.fromfile(arrays, np.uint8)
-    return _built(json.loads((folder / "tree.json").read_text("utf-8")), raw)
+    return _built(json.loads(Path(f"{out}.tree").read_text("utf-8")), raw)
 
 
 def _built(tree: Any, raw: np.ndarray) -> Any:

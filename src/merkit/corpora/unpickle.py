@@ -4,8 +4,8 @@ A pickle is a program. This one may call nothing but what plain data, numpy arra
 other name ends the reading with an error that says which. Objects of classes that the job names become stand-ins, which
 hold what was stored of them and can do nothing. Memory is capped, and nothing that is read can touch the parent.
 
-JOB is a JSON file: `files` [[pickle, folder], …], `limit` bytes, `objects` a file, `stand_ins` {name: attributes to tell}.
-Of each file, its folder gets arrays.bin and tree.json, or error.json that says what is wrong.
+JOB is a JSON file: `files` [[pickle, out], …], `limit` bytes, `objects` a file, `stand_ins` {name: attributes to tell}.
+Of each pickle there will be OUT.bin with its arrays and OUT.tree, or OUT.error that says in words what is wrong.
 """
 
 import _codecs
@@ -217,12 +217,12 @@ class _StorageReader(_Reader):
 class _Writer:
     """Turns what was read into JSON, with arrays put aside in one file."""
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: str) -> None:
         self.nodes = 0
         self.arrays: dict[int, list[Any]] = {}
         self.kept: list[Any] = []
         self.open: set[int] = set()
-        self.file = (out / "arrays.bin").open("wb")
+        self.file = Path(f"{out}.bin").open("wb")  # noqa: SIM115  closed by who asked for it
 
     def plain(self, value: Any) -> Any:
         self.nodes += 1
@@ -273,25 +273,24 @@ class _Writer:
 
 
 def main(job: str) -> None:
-    """Reads every file of the job; the exit status tells nothing of them, their folders do."""
+    """Reads every file of the job; the exit status tells nothing of them, what is left of each does."""
     asked = json.loads(Path(job).read_text("utf-8"))
     limit = int(asked["limit"])
     _capped(limit)
     _Reader.stand_ins = {name: tuple(told) for name, told in asked["stand_ins"].items()}
     for pickled, out in asked["files"]:
-        folder = Path(out)
         try:
-            _read(Path(pickled), folder, int(asked["objects"]))
+            _read(Path(pickled), out, int(asked["objects"]))
         except MemoryError:
-            _fail(folder, f"it needs more than the {limit >> 20} MB of memory that it is given")
+            _fail(out, f"it needs more than the {limit >> 20} MB of memory that it is given")
         except RecursionError:
-            _fail(folder, "it is nested too deeply")
+            _fail(out, "it is nested too deeply")
         except Exception as error:  # noqa: BLE001  whatever a broken pickle raises, the parent is told in words
             words = f"{error}" if isinstance(error, pickle.UnpicklingError) else f"{type(error).__name__}: {error}"
-            _fail(folder, words)
+            _fail(out, words)
 
 
-def _read(pickled: Path, folder: Path, objects: int) -> None:
+def _read(pickled: Path, out: str, objects: int) -> None:
     found: list[Any] = []
     with pickled.open("rb") as file:
         for number in range(objects):
@@ -299,10 +298,10 @@ def _read(pickled: Path, folder: Path, objects: int) -> None:
                 raise pickle.UnpicklingError(f"{number} pickles where {objects} were expected")
             # Python 2 wrote text and bytes alike; latin1 keeps both as they were, which numpy relies on
             found.append(_Reader(file, fix_imports=False, encoding="latin1").load())
-    writer = _Writer(folder)
+    writer = _Writer(out)
     with writer.file:
         tree = writer.plain(found if objects > 1 else found[0])
-    (folder / "tree.json").write_text(json.dumps(tree), encoding="utf-8")
+    Path(f"{out}.tree").write_text(json.dumps(tree), encoding="utf-8")
 
 
 def _capped(limit: int) -> None:
@@ -318,8 +317,8 @@ def _capped(limit: int) -> None:
         resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
-def _fail(folder: Path, reason: str) -> None:
-    (folder / "error.json").write_text(json.dumps(reason[:1000]), encoding="utf-8")
+def _fail(out: str, reason: str) -> None:
+    Path(f"{out}.error").write_text(reason[:1000], encoding="utf-8", errors="replace")
 
 
 if __name__ == "__main__":

@@ -22,11 +22,16 @@ from moviegraphs_tree import (
 
 from merkit.corpora import CORPORA
 from merkit.corpora.moviegraphs import Options, with_options
+from merkit.corpora.moviegraphs.film import read_film
+from merkit.corpora.moviegraphs.graph import read_graphs
+from merkit.corpora.moviegraphs.tree import Tree
+from merkit.corpora.paths import Root
 from merkit.errors import ConfigError, MediaError
 from merkit.features.store import FeatureStore
 
 KINDS = ("scene_mvit_v1", "face_generic", "text_independent_pretrained")
-SMALL = Options(features=KINDS)
+SMALL = Options(features=KINDS[:2])
+SPOKEN = Options(features=KINDS)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +117,7 @@ def test_scene_features_that_cannot_be_used(tree) -> None:
 def test_one_clip_of_three_without_features_leaves_the_others_where_they_are(tree) -> None:
     scene = next(scene for scene in tree.scenes if len(scene.clips) == 3)
     file_of(tree, "text_independent_pretrained", scene, 1).unlink()
-    _, told = read(tree)
+    _, told = read(tree, SPOKEN)
     assert "no such file" in told.pop((scene.id, "text_independent_pretrained")).reason
     assert told == {}
     tokens = stored(tree, "text_independent_pretrained", scene, "text")
@@ -137,7 +142,7 @@ def test_text_features_that_cannot_be_used(tree) -> None:
     scenes = [scene for scene in tree.scenes if len(scene.clips) == 1][: len(TEXTS)]
     for scene, (contents, *_) in zip(scenes, TEXTS, strict=True):
         put(file_of(tree, "text_independent_pretrained", scene), write_pickles, *contents)
-    _, told = read(tree)
+    _, told = read(tree, SPOKEN)
     for scene, (_, reason, field) in zip(scenes, TEXTS, strict=True):
         rejected = told.pop((scene.id, "text_independent_pretrained"))
         assert reason in rejected.reason
@@ -150,7 +155,7 @@ def test_nothing_said_is_no_fault(tree) -> None:
     scene = tree.scenes[0]
     put(file_of(tree, "text_independent_pretrained", scene), write_pickles, [], [])
     (tree.root / "MovieGraph/srt/clip_srt" / scene.movie / f"{scene.clips[0].name}.srt").unlink()
-    manifest, told = read(tree)
+    manifest, told = read(tree, SPOKEN)
     assert told == {}
     assert stored(tree, "text_independent_pretrained", scene, "text") is None
     assert next(clip for clip in manifest.clips if clip.id == scene.id).streams == ()
@@ -293,8 +298,12 @@ def test_more_than_four_characters_are_all_kept_in_order_of_their_faces(tree) ->
 
 
 def test_the_threshold_decides_whose_a_track_is(tree) -> None:
-    manifest, told = read(tree, Options(features=KINDS, name_threshold=0.85))
-    assert told == {} or len(manifest) == 0
+    files = Tree(Root(tree.root))
+    movie, graphs = next(iter(read_graphs(files.graphs)[0].items()))
+    assert len(read_film(files, movie, graphs, 0.84).scenes) == 7
+    film = read_film(files, movie, graphs, 0.85)  # the writer's owners have just that: it is not above
+    assert film.scenes == ()
+    assert all("nobody who has an emotion was followed by name" in each.reason for each in film.rejected)
 
 
 @pytest.mark.parametrize(

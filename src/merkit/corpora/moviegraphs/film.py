@@ -110,11 +110,9 @@ def read_film(
     rejected += [Rejected(f"{movie}_{clip}", "no graph names this clip") for clip in sorted(tree.clips(movie) - known)]
     if not legal:
         return Film((), tuple(rejected))
-    followed = _tracks(tree, movie, [clip for graph in legal for clip in graph.clips], scratch)
-    try:
-        columns = _columns(tree, movie, scratch)
-    except MediaError as error:
-        reason = f"whose its film's tracks are cannot be read: {error}"
+    followed, columns = _tracks(tree, movie, [clip for graph in legal for clip in graph.clips], scratch)
+    if isinstance(columns, MediaError):
+        reason = f"whose its film's tracks are cannot be read: {columns}"
         return Film((), tuple(rejected + [Rejected(graph.id, reason) for graph in legal]))
     scenes = []
     for graph in legal:
@@ -125,10 +123,15 @@ def read_film(
     return Film(tuple(scenes), tuple(rejected))
 
 
-def _tracks(tree: Tree, movie: str, clips: list[str], scratch: Path | None) -> dict[str, Any]:
-    """clip -> its faces and the last frame with anybody, or why there are none."""
+def _tracks(
+    tree: Tree, movie: str, clips: list[str], scratch: Path | None
+) -> tuple[dict[str, Any], dict[str, int] | MediaError]:
+    """clip -> its faces and the last frame with anybody, or why there are none; and name -> column of the film."""
     found: dict[str, Any] = {}
-    paths: dict[Path, str] = {}
+    columns: dict[str, int] | MediaError = MediaError("no such file", path=f"track_names/metadata/{movie}.pkl")
+    paths: dict[Path, str | None] = {}
+    if (path := tree.metadata(movie)) is not None:
+        paths[path] = None
     for clip in dict.fromkeys(clips):
         path = tree.tracks(movie, clip)
         if path is None:
@@ -136,24 +139,19 @@ def _tracks(tree: Tree, movie: str, clips: list[str], scratch: Path | None) -> d
         else:
             paths[path] = clip
     for path, content in unpickled_each(list(paths), scratch, objects=2):
-        name = tree.name(path)
+        name, clip = tree.name(path), paths[path]
+        problem = MediaError(content.reason, path=name) if isinstance(content, MediaError) else None
         try:
-            if isinstance(content, MediaError):
-                raise MediaError(content.reason, path=name)
-            found[paths[path]] = (face_rows(content[1], name), last_frame(*content))
+            if clip is None:
+                columns = problem or columns_of(content[0], name)
+            else:
+                found[clip] = problem or (face_rows(content[1], name), last_frame(*content))
         except MediaError as error:
-            found[paths[path]] = error
-    return found
-
-
-def _columns(tree: Tree, movie: str, scratch: Path | None) -> dict[str, int]:
-    path = tree.metadata(movie)
-    if path is None:
-        raise MediaError("no such file", path=f"track_names/metadata/{movie}.pkl")
-    ((_, content),) = unpickled_each([path], scratch, objects=2)
-    if isinstance(content, MediaError):
-        raise MediaError(content.reason, path=tree.name(path))
-    return columns_of(content[0], tree.name(path))
+            if clip is None:
+                columns = error
+            else:
+                found[clip] = error
+    return found, columns
 
 
 def _scene(

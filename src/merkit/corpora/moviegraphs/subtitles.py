@@ -2,6 +2,7 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,13 +63,13 @@ def read_subtitles(path: Path, name: str) -> "list[Cue]":
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     text = _NOTES.sub(" ", _ASIDE.sub(lambda found: found[0] if _BEYOND.search(found[0]) else _NOTHING, text))
     try:
-        cues = list(parse_srt(text))
+        cues = [replace(cue, text=" ".join(cue.text.split()).lstrip("-–— ")) for cue in parse_srt(text)]
     except ValueError as error:
         line = getattr(error, "line", None)
         raise MediaError(str(error), path=name, field=f"line {line}" if line is not None else None) from None
     if not cues and text.strip() and "-->" not in text:
         raise MediaError("no line with a start and an end time was found", path=name)
-    return sorted(cues, key=lambda cue: (cue.start_s, cue.end_s))
+    return sorted((cue for cue in cues if cue.text), key=lambda cue: (cue.start_s, cue.end_s))
 
 
 def spoken_features(content: Any, width: int, name: str) -> tuple[np.ndarray, np.ndarray | None]:
