@@ -13,6 +13,7 @@ from merkit.cli.doctor import doctor
 from merkit.cli.evaluate import compare, evaluate
 from merkit.cli.extract import extract
 from merkit.cli.figures import figures
+from merkit.cli.film import PrepareCommand
 from merkit.cli.prepare import prepare
 from merkit.cli.train import study, train, tune
 from merkit.cli.weights import weights
@@ -34,7 +35,7 @@ app.command()(analyze)
 app.command()(demo)
 app.command()(doctor)
 app.command()(corpora)
-app.command()(prepare)
+app.command(cls=PrepareCommand)(prepare)
 app.command()(extract)
 app.command()(train)
 app.command()(evaluate)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.corpora import Manifest, Rejected
     from merkit.labels import LabelSpace
 
-__all__ = ["prepare"]
+__all__ = ["claim", "prepare", "write_rejected"]
 
 # as many as fit on a screen; the file has them all
 _SHOWN = 40
@@ -69,6 +69,8 @@ def prepare(
         merkit prepare mosi --root MOSI --out data/mosi --json
 
         merkit prepare moviegraphs --root data --out data/moviegraphs --features scene_mvit_v1,face_resnet50_fer
+
+        merkit prepare film holiday.mp4 --out data/holiday          # films have options of their own: prepare film --help
     """
     from merkit.corpora import CORPORA, read_user_manifest, write_manifest
     from merkit.corpora.storage import MANIFEST_FILE
@@ -93,7 +95,7 @@ def prepare(
     if (out / MANIFEST_FILE).exists() and not force:
         raise ConfigError(f"{out} holds a manifest already; --force makes it anew")
     out.mkdir(parents=True, exist_ok=True)
-    _claim(
+    claim(
         out, {"corpus": str(table.absolute()) if own else corpus, "root": str(root.absolute()) if root else None}, force
     )
     if own:
@@ -107,7 +109,7 @@ def prepare(
 
         with count_progress("headers") as update:
             manifest = check_headers(manifest, progress=lambda done, total: update(done, total, ""))
-    _write_rejected(manifest.rejected, out / "rejected.csv")
+    write_rejected(manifest.rejected, out / "rejected.csv")
     write_manifest(manifest, out)
     if as_json:
         typer.echo(json.dumps(_facts(manifest, out), ensure_ascii=False, indent=1))
@@ -140,7 +142,7 @@ def _space(words: str) -> "LabelSpace":
     return LabelSpace("own", named, {})
 
 
-def _claim(out: Path, source: dict[str, Any], force: bool) -> None:
+def claim(out: Path, source: dict[str, Any], force: bool) -> None:
     """Files that another corpus left in OUT must not be taken for this one's."""
     marker = out / "prepare.json"
     if marker.exists() and not force:
@@ -154,7 +156,8 @@ def _claim(out: Path, source: dict[str, Any], force: bool) -> None:
         temporary.write_text(json.dumps(source, indent=1) + "\n", encoding="utf-8")
 
 
-def _write_rejected(rejected: "tuple[Rejected, ...]", path: Path) -> None:
+def write_rejected(rejected: "tuple[Rejected, ...]", path: Path) -> None:
+    """One row for everything that was left out, by rename."""
     with replacing(path) as temporary, temporary.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("item", "line", "field", "left_out", "reason"))
