@@ -33,9 +33,9 @@ def corpora(
             typer.echo(json.dumps(rows, ensure_ascii=False, indent=1))
             return
         from rich.console import Console
-        from rich.table import Table
+        from rich.table import Column, Table
 
-        table = Table("name", "title", "modalities", "licence")
+        table = Table(Column("name", no_wrap=True), "title", "modalities", "licence")
         for corpus in CORPORA.values():
             table.add_row(corpus.name, corpus.title, ", ".join(corpus.modalities), corpus.licence)
         Console().print(table)

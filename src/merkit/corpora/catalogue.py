@@ -13,10 +13,25 @@ from merkit.corpora.iemocap import IEMOCAP
 from merkit.corpora.meld import MELD
 from merkit.corpora.moviegraphs import MOVIEGRAPHS
 from merkit.corpora.ravdess import RAVDESS
+from merkit.corpora.sse_manifests import SSE_MANIFESTS
 from merkit.corpora.wesad import WESAD
 
 __all__ = ["CORPORA"]
 
-_ALL = (RAVDESS, CREMA_D, EMODB, FER2013, GOEMOTIONS, MELD, EMORYNLP, IEMOCAP, MOSI, MOSEI, MOVIEGRAPHS, WESAD)
+_ALL = (
+    RAVDESS,
+    CREMA_D,
+    EMODB,
+    FER2013,
+    GOEMOTIONS,
+    MELD,
+    EMORYNLP,
+    IEMOCAP,
+    MOSI,
+    MOSEI,
+    MOVIEGRAPHS,
+    WESAD,
+    *SSE_MANIFESTS,
+)
 
 CORPORA: Mapping[str, Corpus] = {corpus.name: corpus for corpus in _ALL}

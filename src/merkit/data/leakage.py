@@ -21,6 +21,8 @@ from merkit.errors import ConfigError
 __all__ = ["KINDS", "Finding", "LeakageReport", "check_leakage", "check_standardiser"]
 
 _NEAR = 0.999
+# a kind of group: one recording under several ids
+_COPY = "copy_of"
 
 
 def check_leakage(
@@ -35,7 +37,8 @@ def check_leakage(
     Features that stay in their store are compared by evenly spaced tokens of every sequence (`merkit.data.outline`).
 
     Args:
-        table: all splits together.
+        table: all splits together. Clips of one group `copy_of` are one recording under several ids, which may not be in
+            two splits whatever is declared.
         group: the kind of group that is declared to lie in one split only; that it does not is an error. Other kinds that
             cross splits are warnings.
         context: `(n, C)` int64 rows of the table that each clip is seen with, -1 = none.
@@ -93,6 +96,8 @@ def _groups(table: ClipTable, side: np.ndarray, declared: str | None) -> list[Fi
         raise ConfigError(f"data.split.by={declared}: corpus {table.name} has {', '.join(kinds) or 'no groups'}")
     found = []
     for kind, names in kinds.items():
+        if kind == _COPY:
+            continue  # `_media` says more
         pairs = crossing(_keys(names), side)
         if not len(pairs):
             continue
@@ -134,16 +139,24 @@ def _context(table: ClipTable, side: np.ndarray, context: np.ndarray | None) -> 
 
 
 def _media(table: ClipTable, side: np.ndarray) -> list[Finding]:
+    none = np.zeros((0, 2), np.int64)
+    named = crossing(_keys(table.groups[_COPY]), side) if _COPY in table.groups else none
+    found = []
+    if len(named):
+        why = (
+            "by the corpus's own account the same recordings are in two splits: figures on the later one mean nothing."
+        )
+        found.append(finding_of_pairs("duplicate_media", "error", table, named, why))
     if table.media_sha256 is None:
-        return []
-    pairs = crossing(_keys(table.media_sha256), side)
+        return found
+    pairs = _without(crossing(_keys(table.media_sha256), side), named)
     if not len(pairs):
-        return []
+        return found
     why = (
         "clips of two splits come from byte-identical media: copies under other names, or stretches of one recording. "
         "Remove the copies, or split by recording."
     )
-    return [finding_of_pairs("duplicate_media", "error", table, pairs, why)]
+    return [*found, finding_of_pairs("duplicate_media", "error", table, pairs, why)]
 
 
 def _features(table: ClipTable, side: np.ndarray) -> list[Finding]:
