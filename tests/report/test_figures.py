@@ -267,6 +267,21 @@ def test_a_timeline_darkens_the_right_token_of_the_likeliest_labels() -> None:
     assert len({axes.get_xlim() for axes in drawing.figure.axes[:2]}) == 1
 
 
+def test_a_line_ends_where_somebody_else_speaks() -> None:
+    times = {
+        "dialog": np.array([0.0, 2.0, 4.0, 20.0]),
+        "lines of Ann": np.array([0.0, 4.0]),
+        "alone": np.array([0.0, 4.0]),
+    }
+    weight = {name: np.ones((1, len(at))) / 10 for name, at in times.items()}
+    drawing = attention_timeline(
+        times, weight, ["joy"], np.ones(1), title="x", name="x", beside={"lines of Ann": "dialog"}
+    )
+    ends = [[path.get_extents().x1 for path in axes.collections[0].get_paths()] for axes in drawing.figure.axes[:3]]
+    assert ends[0] == [2, 4, 7, 22]  # typically 2 s; a pause of 16 s is not the line's
+    assert ends[1] == [2, 7] and ends[2] == [4, 8]
+
+
 def test_a_scene_without_any_token_is_an_error() -> None:
     with pytest.raises(ValueError, match="no stream"):
         attention_timeline(

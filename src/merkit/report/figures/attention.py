@@ -27,6 +27,7 @@ def attention_timeline(
     name: str,
     truth: np.ndarray | None = None,
     words: Sequence[tuple[float, str]] = (),
+    beside: Mapping[str, str] | None = None,
     most: int = 5,
 ) -> Drawing:
     """One scene: a panel for each stream, seconds across, a row for each of the likeliest labels, darkness = attention.
@@ -42,6 +43,8 @@ def attention_timeline(
         name: of the files.
         truth: `(K,)` bool, whether raters gave the label; marked.
         words: `start_s, text` of what is said, written under the panels.
+        beside: panel -> another panel whose tokens end its own as well: somebody's lines end where the next line of the
+            dialog begins, whoever says it.
         most: rows of a panel.
 
     Raises:
@@ -57,7 +60,11 @@ def attention_timeline(
     if not panels:
         raise ValueError("no stream of the scene has a token")
     rows = np.argsort(-np.asarray(prob), kind="stable")[:most]
-    until = {panel: _until(np.asarray(times[panel], float)) for panel in panels}
+    beside = beside or {}
+    until = {
+        panel: _until(np.asarray(times[panel], float), np.asarray(times.get(beside.get(panel, panel), ()), float))
+        for panel in panels
+    }
     end = max(float(ends.max()) for ends in until.values())
     start = min(0.0, *(float(np.min(times[panel])) for panel in panels))
     shown = np.concatenate([np.asarray(weight[panel])[rows].ravel() for panel in panels])
@@ -102,17 +109,14 @@ def attention_timeline(
     return Drawing(name, figure, ("panel", "label", "prob", "start_s", "attention"), plain(table))
 
 
-def _until(times: np.ndarray) -> np.ndarray:
+def _until(times: np.ndarray, beside: np.ndarray) -> np.ndarray:
     """Where the cell of each token ends: at the next token, but a silence is no part of the word before it."""
-    order = np.argsort(times, kind="stable")
-    gaps = np.diff(times[order])
-    typical = float(np.median(gaps[gaps > 0])) if (gaps > 0).any() else 1.0
-    width = np.append(np.minimum(gaps, 1.5 * typical), typical)
-    # tokens of the same instant would vanish
-    width = np.maximum(width, (times.max() - times.min() + typical) / 500)
-    ends = np.empty(len(times))
-    ends[order] = times[order] + width
-    return ends
+    starts = np.unique(np.concatenate([times, beside]))
+    gaps = np.diff(starts)
+    typical = float(np.median(gaps)) if len(gaps) else 1.0
+    after = np.append(np.minimum(gaps, 1.5 * typical), typical)[np.searchsorted(starts, times)]
+    # what is next to nothing would vanish
+    return times + np.maximum(after, (starts[-1] - starts[0] + typical) / 500)
 
 
 def _cells(axes: "Axes", begin: np.ndarray, end: np.ndarray, weight: np.ndarray, top: float) -> Any:

@@ -11,6 +11,7 @@ from merkit.evaluation.expressiveness import expressiveness
 from merkit.report.figures.attention import attention_timeline, expressiveness_bars
 from merkit.report.figures.collected import PICTURE_AND_DIALOG, SceneAttention, collect_attention
 from merkit.report.figures.drawing import Drawing
+from merkit.report.figures.of_run import called
 
 if TYPE_CHECKING:
     from merkit.schema import TargetSpec
@@ -68,6 +69,7 @@ def scene_timelines(
                     name=f"attention-{slug}" + ("" if query is None else f"-{spec.name}-{query + 1}"),
                     truth=known if known is None or query is None else known[query],
                     words=words.get("text", []),
+                    beside={panel: "dialog" for panel in times if panel.startswith("lines of ")},
                     most=most,
                 )
             )
@@ -157,7 +159,7 @@ def attention_figures(
     found = expressiveness(paid, column.value, column.valid, groups=groups, draws=draws)
     there = [name for name in PICTURE_AND_DIALOG if name in paid]
     below = " and ".join({"scene": "the picture", "text": "the dialog"}[name] for name in there)
-    about = f"{path.name or path.resolve().name} · {split}"
+    about = f"{called(path)} · {split}"
     title = f"Expressiveness by label of {target.name}: {about} · n = {len(table):,} scenes"
     drawings = [expressiveness_bars(found, target.labels, title=title, name="expressiveness", below=below)]
     if kept is None:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from merkit.schema import TargetSpec
     from merkit.training.evaluate import Predictions
 
-__all__ = ["run_figures"]
+__all__ = ["called", "run_figures"]
 
 _AP = "area under the precision-recall steps of one label over the whole split"
 
@@ -49,7 +49,7 @@ def run_figures(path: Path, *, split: str = "valid", draws: int = 1000) -> tuple
         members.append(Predictions.load(file))
     if any(not np.array_equal(made.ids, members[0].ids) for made in members[1:]):
         raise ConfigError(f"{path}: its seeds answered for different clips of {split}; evaluate it again")
-    about = f"{_name(path)} · {split}" + (f" · mean of {len(runs)} seeds" if len(runs) > 1 else "")
+    about = f"{called(path)} · {split}" + (f" · mean of {len(runs)} seeds" if len(runs) > 1 else "")
     drawings, said = [], []
     for specs in _together([spec for spec in runs[0].specs if spec.kind == "multi_label"]):
         panels = [_panel(spec, members, draws) for spec in specs]
@@ -116,5 +116,12 @@ def _confusion(spec: "TargetSpec", members: Sequence["Predictions"], panel: Clas
     )
 
 
-def _name(path: Path) -> str:
-    return path.name or path.resolve().name
+def called(path: Path) -> str:
+    """What titles call a run: its folder, with the one above it for a single seed.
+
+    Example:
+        >>> called(Path("runs/mine")), called(Path("runs/mine/seed-0"))
+        ('mine', 'mine/seed-0')
+    """
+    path = path.resolve()
+    return f"{path.parent.name}/{path.name}" if path.name.startswith("seed-") else path.name
