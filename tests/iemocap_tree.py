@@ -55,7 +55,11 @@ def write_iemocap(root: Path, sessions: int = 5, **what: bool) -> Path:
     """Two dialogues a session: an improvisation, and a scene of the scripts whose line all sessions share."""
     line = "We never should have let the old orchard go to those people from the harbour"
     for number in range(1, sessions + 1):
+        # what is improvised is said once: words that no other session has
+        rng = np.random.default_rng(number)
+        words = " ".join("".join(rng.choice(list("aeioulmnrst"), 6)) for _ in range(9))
         own = [(*turn[:6], f"{turn[6]} Number {number}.") for turn in FIRST]
+        own.append(("F002", 20.0, 24.0, "neu", (3.0, 3.0, 3.0), {"E2": "Neutral"}, words))
         write_dialogue(root, f"Ses0{number}F_impro01", own, **what)
         scene: Turns = [
             ("M000", 1.0, 4.0, "sad", (2.0, 2.0, 2.5), {"E1": "Sadness", "E2": "Sadness"}, line),
