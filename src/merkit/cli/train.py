@@ -42,6 +42,8 @@ def train(
     import json
 
     from merkit.cli.progress import epoch_progress
+    from merkit.errors import ConfigError
+    from merkit.training.ranks import rank
     from merkit.training.train import train as train_one
     from merkit.training.train import train_seeds
 
@@ -49,13 +51,17 @@ def train(
         _print_keys(system)
         return
     chosen = _config(system, preset, config, changes)
+    if chosen.trainer.devices > 1 and out is None:
+        raise ConfigError("trainer.devices: several processes must agree on a folder; give --out")
     folder = out or _free(Path("runs"), system)
-    with epoch_progress(quiet=as_json) as epoch_done:
+    with epoch_progress(quiet=as_json or rank() > 0) as epoch_done:
         say = (lambda text: None) if as_json else (lambda text: typer.echo(text, err=True))
         if seeds > 1:
             run = train_seeds(system, chosen, folder, seeds, say=say, epoch_done=epoch_done)
         else:
             run = train_one(system, chosen, folder, resume=not fresh, say=say, epoch_done=epoch_done)
+    if rank():
+        return
     if as_json:
         typer.echo(json.dumps([one.record for one in run.seeds()], indent=1))
         return

@@ -97,7 +97,8 @@ def spacing_s(column: TokenColumn) -> float:
     """Median seconds between neighbouring tokens of a sequence, over the first sequences; 0 where there is nothing to tell.
 
     Example:
-        >>> column = TokenColumn(np.zeros((4, 1)), np.array([0, 3, 4]), np.arange(2), np.zeros(2, int), np.array([0.0, 0.5, 1.0, 9.0]))
+        >>> times = np.array([0.0, 0.5, 1.0, 9.0])
+        >>> column = TokenColumn(np.zeros((4, 1)), np.array([0, 3, 4]), np.arange(2), np.zeros(2, int), times)
         >>> spacing_s(column)
         0.5
     """

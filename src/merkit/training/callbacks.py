@@ -154,16 +154,19 @@ class Keeper(pl.Callback):
         if self.watch is not None and self.config.patience and self.watch.text in self.best:
             self.stale = epoch - self.best[self.watch.text]["epoch"]
             trainer.should_stop = trainer.should_stop or self.stale >= self.config.patience
-        if self.epoch_done is not None:
+        if self.epoch_done is not None and trainer.is_global_zero:
             self.epoch_done(epoch + 1, trainer.max_epochs or 0, self.history[-1])
         due = self.config.save_every_steps and self._since_save >= self.config.save_every_steps
-        if due or time.monotonic() - self._saved_s >= self.config.save_every_s:
+        due = due or time.monotonic() - self._saved_s >= self.config.save_every_s
+        # all processes save or none: their clocks need not agree
+        if trainer.strategy.broadcast(bool(due)):
             self.save(trainer)
 
     def save(self, trainer: pl.Trainer) -> None:
         """A checkpoint and the history so far."""
         trainer.save_checkpoint(self.folder / "last.ckpt")
-        write_history(self.history, self.folder / "history.csv")
+        if trainer.is_global_zero:
+            write_history(self.history, self.folder / "history.csv")
         self._saved_s = time.monotonic()
         self._since_save = 0
 

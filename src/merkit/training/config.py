@@ -66,7 +66,8 @@ class TrainerConfig(Config):
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     """Where to compute."""
     devices: int = Field(1, ge=1)
-    """How many of them."""
+    """How many of them. Each takes its share of the batches and gradients are averaged, so that `devices=2` does what
+    `accumulate=2` does on one; give `--out` with more than one."""
     tracker: Literal["none", "csv", "tensorboard", "wandb", "mlflow"] = "none"
     """Where measures are logged beside the run's own history.csv. W&B and MLflow write to the run's folder, offline."""
     tracker_mode: Literal["offline", "online"] = "offline"

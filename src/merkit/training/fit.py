@@ -29,6 +29,7 @@ from merkit.training.config import TrainerConfig
 from merkit.training.criteria import Criterion
 from merkit.training.module import Answers, Trainee
 from merkit.training.optim import OptimConfig
+from merkit.training.ranks import rank, strategy_of
 from merkit.training.trackers import build_tracker
 
 __all__ = ["Fitted", "Plan", "fit", "loader_for"]
@@ -128,6 +129,8 @@ def loader_for(
         lengths=lengths,
         groups=table.dialogue if rows is not None and train else None,
         balance=balance if rows is None else None,
+        rank=rank() if train else 0,
+        world_size=trainer.devices if train else 1,
     )
     dataset = TableBatches(table, modalities, rows, with_targets, sampling, trainer.seed if train else None)
     return batch_loader(dataset, order, workers=trainer.workers), order
@@ -161,6 +164,7 @@ def fit(plan: Plan, folder: Path, *, resume: bool = True, epoch_done: EpochDone 
             default_root_dir=folder,
             accelerator=config.accelerator,
             devices=config.devices,
+            strategy=strategy_of(config),
             max_epochs=config.max_epochs,
             precision={"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[config.precision],
             accumulate_grad_batches=config.accumulate,
@@ -182,6 +186,9 @@ def fit(plan: Plan, folder: Path, *, resume: bool = True, epoch_done: EpochDone 
             raise KeyboardInterrupt
         if not config.fast_dev_run:
             keeper.save(trainer)
+    if rank():
+        # the first process writes what came of it
+        return Fitted(plan.model, {}, keeper.history, time.perf_counter() - begun)
     return _finished(plan, keeper, averaging, folder, time.perf_counter() - begun)
 
 

@@ -57,7 +57,9 @@ class Trainee(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One loss; every random number in it follows from seed, epoch and batch."""
-        seed = int(np.random.SeedSequence([self.seed, self.current_epoch, batch_idx]).generate_state(1)[0])
+        # of several processes, each has every so-manieth batch of the epoch
+        place = batch_idx * self.trainer.world_size + self.trainer.global_rank
+        seed = int(np.random.SeedSequence([self.seed, self.current_epoch, place]).generate_state(1)[0])
         # torch.manual_seed also asks every kind of device and keeps a stack trace for it: 3 ms, more than a small model's
         # backward pass
         torch.default_generator.manual_seed(seed)

@@ -20,6 +20,7 @@ from merkit.training.callbacks import EpochDone
 from merkit.training.fit import fit, loader_for
 from merkit.training.measuring import measure_of
 from merkit.training.module import Answers, collect
+from merkit.training.ranks import rank
 from merkit.training.run import Run, environment, facts_of
 
 __all__ = ["train", "train_seeds", "with_seed"]
@@ -64,9 +65,11 @@ def train(
         if held.finished and resume:
             say(f"{out}: finished already")
             return held
-    if not resume:
+    if not resume and not rank():
         (out / "last.ckpt").unlink(missing_ok=True)
     table = recipe.load(config) if table is None else table
+    if not table.targets:
+        raise ConfigError(f"corpus {table.name} has no targets")
     seen = table.take(table.split != "test")
     leakage = leakage_of(table, config)
     leakage.raise_if_leaking()
@@ -77,31 +80,37 @@ def train(
         raise ConfigError(f"system {system} trains with {made.sampling} and would be evaluated with {sampling}")
     made = replace(made, sampling=sampling)
     counts = {str(split): int(n) for split, n in zip(*np.unique(table.split, return_counts=True), strict=True)}
-    run = Run.create(
-        out,
-        system,
-        config,
-        {
-            "status": "running",
-            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-            "environment": environment(),
-            "data": {
-                "name": table.name,
-                "fingerprint": seen.fingerprint(),
-                "clips": counts,
-                "provenance": {
-                    name: asdict(table.provenance[name]) for name in made.modalities if name in table.provenance
+    run = (
+        Run(out)
+        if rank()
+        else Run.create(
+            out,
+            system,
+            config,
+            {
+                "status": "running",
+                "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+                "environment": environment(),
+                "data": {
+                    "name": table.name,
+                    "fingerprint": seen.fingerprint(),
+                    "clips": counts,
+                    "provenance": {
+                        name: asdict(table.provenance[name]) for name in made.modalities if name in table.provenance
+                    },
                 },
+                "leakage": [asdict(finding) for finding in leakage.findings],
+                "targets": facts_of(made.specs),
+                "modalities": list(made.modalities),
+                "widths": {name: column.width for name, column in seen.streams.items()},
+                "parameters": sum(p.numel() for p in made.model.parameters() if p.requires_grad),
+                "test_readings": [],
             },
-            "leakage": [asdict(finding) for finding in leakage.findings],
-            "targets": facts_of(made.specs),
-            "modalities": list(made.modalities),
-            "widths": {name: column.width for name, column in seen.streams.items()},
-            "parameters": sum(p.numel() for p in made.model.parameters() if p.requires_grad),
-            "test_readings": [],
-        },
+        )
     )
     fitted = fit(made, out, resume=resume, epoch_done=epoch_done)
+    if rank():
+        return run
     valid = seen.where("valid")
     facts: dict[str, Any] = {"best": fitted.best, "seconds": round(fitted.seconds, 2), "epochs": len(fitted.history)}
     if len(valid):
@@ -128,6 +137,8 @@ def train_seeds(
     """Trains `seeds` runs that differ in `trainer.seed` alone: from the config's seed upwards, one folder each."""
     from merkit.systems.system import find_system
 
+    if config.trainer.devices > 1:
+        raise ConfigError("several processes train one seed at a time: give trainer.seed in place of --seeds")
     table = find_system(system).load(config)
     for seed in range(config.trainer.seed, config.trainer.seed + seeds):
         say(f"seed {seed}")
