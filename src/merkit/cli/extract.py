@@ -39,6 +39,16 @@ def extract(
     extractor: Annotated[
         list[str] | None, typer.Option(help="MODALITY=NAME: another extractor than the default; may be repeated.")
     ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="MODALITY=NAME for speech, face, scene or text: a pretrained encoder, by folder or by its name on the "
+            "Hugging Face hub; may be repeated. speech=NAME:9 takes the output of block 9, face=NAME:mean the mean patch."
+        ),
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Fetch encoders that are not on this machine from the Hugging Face hub.")
+    ] = False,
     dtype: Annotated[str, typer.Option(help="How tokens are kept: float32 is exact, float16 takes half the room.")] = (
         "float32"
     ),
@@ -63,6 +73,8 @@ def extract(
         merkit extract data/ravdess --out store --engine ray --workers 16 --dtype float16
 
         merkit extract clips.jsonl --out store --extractor face=face-api-expression --json
+
+        merkit extract clips.csv --out store --encoder speech=facebook/hubert-base-ls960:9 --encoder text=roberta-base --download
     """
     import os
     from contextlib import redirect_stdout
@@ -75,9 +87,12 @@ def extract(
 
     wanted = _modalities(modalities)
     chosen = dict(_choice(text) for text in extractor or ())
+    encoders = dict(_choice(text, "--encoder") for text in encoder or ())
     if dtype not in ("float32", "float16"):
         raise ConfigError(f"--dtype is float32 or float16, not {dtype!r}")
-    extraction = ClipExtraction(partial(extraction_tools, wanted, chosen=chosen, asr=asr), fps)
+    extraction = ClipExtraction(
+        partial(extraction_tools, wanted, chosen=chosen, encoders=encoders, asr=asr, download=download), fps
+    )
     found = read_manifest(manifest)
     clips = list(found.clips)[:limit]
     _ = extraction.identity  # missing weights are found here, before a store is made
@@ -123,14 +138,14 @@ def _modalities(words: str) -> "tuple[Modality, ...]":
     return tuple(chosen)
 
 
-def _choice(text: str) -> "tuple[Modality, str]":
+def _choice(text: str, option: str = "--extractor") -> "tuple[Modality, str]":
     from merkit.schema import MODALITIES
 
     modality, sign, name = text.partition("=")
     for known in MODALITIES:
         if modality == known and sign and name:
             return known, name
-    raise ConfigError(f"--extractor is MODALITY=NAME with a modality of {', '.join(MODALITIES)}; got {text!r}")
+    raise ConfigError(f"{option} is MODALITY=NAME with a modality of {', '.join(MODALITIES)}; got {text!r}")
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """What each modality's bytes become: tokens with times, made in one pass over a clip and kept in a feature store."""
 
 from merkit.features.clip import ClipFeatures, Tools, extract_clip
+from merkit.features.encoders import ENCODERS, encoder_by_name
 from merkit.features.extraction import ClipExtraction, ExtractionProgress, ExtractionReport, Skipped, extract_many
 from merkit.features.extractor import Extractor, extractor_id
 from merkit.features.extractors import EXTRACTORS
@@ -16,6 +17,7 @@ from merkit.features.store import FeatureStore
 from merkit.features.text import TextExtractor
 
 __all__ = [
+    "ENCODERS",
     "EXTRACTORS",
     "PHYSIOLOGY_COLUMNS",
     "ClipExtraction",
@@ -37,6 +39,7 @@ __all__ = [
     "SpeechStatisticsExtractor",
     "TextExtractor",
     "Tools",
+    "encoder_by_name",
     "extract_clip",
     "extract_many",
     "extractor_id",

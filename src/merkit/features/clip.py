@@ -182,7 +182,8 @@ def extract_clip(
     why = {
         "face": reasons.no_video(seen_info) or f"no face was found in {frames.count} frames",
         "scene": reasons.no_video(seen_info) or "the span holds no frame",
-        "speech": reasons.no_speech(heard_info, collector.speech_s) or "every stretch of speech is shorter than 0.3 s",
+        "speech": reasons.no_speech(heard_info, collector.speech_s)
+        or f"every stretch of speech is shorter than {collector.least_s:g} s",
         "text": reasons.no_words(cues is not None, inline, clip.span is not None)
         or reasons.no_speech(heard_info, collector.speech_s)
         or "no words were recognised",

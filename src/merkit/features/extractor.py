@@ -17,6 +17,10 @@ class Extractor(Protocol):
     Frame-like modalities (face, scene) take one `(n, H, W, 3)` uint8 array and give `(n, D)` float32, one token each.
     Physiology takes one clip's signals, which carry their own times, and gives a `TokenSequence`.
 
+    A speech extractor may also have `timed`, which gives a `TokenSequence` for each input with the seconds from its first
+    sample that each token is made of, and `least_s`, the seconds below which there is none. Tokens of others are spread
+    evenly over their utterance.
+
     Attributes:
         name: what configs, heads and the store call it.
         version: raised whenever the same input would give other numbers.

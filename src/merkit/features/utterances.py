@@ -62,6 +62,8 @@ class Utterance:
         text: the words, or None where nobody transcribed them.
         source: `subtitles`, or the recogniser's name; None where there are no words.
         speech: `(T, D)` speech tokens of the voice inside the utterance; None where there is none.
+        speech_s: `(T, 2)` start and end of each speech token in seconds on the clip's clock; None where its extractor gives
+            none, and tokens are spread evenly over the utterance.
     """
 
     start_s: float
@@ -69,6 +71,11 @@ class Utterance:
     text: str | None = None
     source: str | None = None
     speech: np.ndarray | None = None
+    speech_s: np.ndarray | None = None
+
+
+# an utterance, the voice that belongs to it, and when that begins in seconds
+_Piece = tuple[Utterance, np.ndarray, float]
 
 
 def cut_long(start_s: float, end_s: float, max_s: float = MAX_UTTERANCE_S) -> list[tuple[float, float]]:
@@ -108,6 +115,7 @@ class UtteranceCollector:
         self._waiting: list[_Span] = []
         self._waiting_s = 0.0
         self.speech_s = 0.0
+        self.least_s = max(MIN_PIECE_S, getattr(speech, "least_s", 0.0))
 
     def add(self, spans: Sequence[_Span]) -> None:
         """Takes spans that voice activity has closed."""
@@ -136,13 +144,19 @@ class UtteranceCollector:
             pieces = [p for span in spans for p in self._wordless(span, span.start_s, span.end_s)]
         if self._speech is None:
             return
-        pieces = [(u, samples) for u, samples in pieces if len(samples) >= MIN_PIECE_S * SAMPLE_RATE]
-        for (utterance, _), tokens in zip(pieces, self._speech([samples for _, samples in pieces]), strict=True):
-            # a subtitle line may gather several spans of voice
-            known = utterance.speech
-            utterance.speech = tokens if known is None else np.concatenate([known, tokens])
+        pieces = [piece for piece in pieces if len(piece[1]) >= self.least_s * SAMPLE_RATE]
+        waves = [samples for _, samples, _ in pieces]
+        timed = getattr(self._speech, "timed", None)
+        if timed is None:
+            for (utterance, _, _), tokens in zip(pieces, self._speech(waves), strict=True):
+                utterance.speech = _behind(utterance.speech, tokens)
+            return
+        for (utterance, _, begins_s), tokens in zip(pieces, timed(waves), strict=True):
+            utterance.speech = _behind(utterance.speech, tokens.x)
+            spans_s = begins_s + np.stack([tokens.start_s, tokens.end_s], 1)
+            utterance.speech_s = _behind(utterance.speech_s, spans_s)
 
-    def _by_cues(self, span: _Span) -> list[tuple[Utterance, np.ndarray]]:
+    def _by_cues(self, span: _Span) -> list[_Piece]:
         """The span cut at the subtitle lines it overlaps; voice that no line covers becomes wordless utterances."""
         assert self._cues is not None
         pieces = []
@@ -150,12 +164,12 @@ class UtteranceCollector:
         for i in np.flatnonzero((self._cue_end > span.start_s) & (self._cue_start < span.end_s)):
             cue = self._cues[i]
             start_s, end_s = max(cue.start_s, span.start_s), min(cue.end_s, span.end_s)
-            pieces.append((cue, _slice(span, start_s, end_s)))
+            pieces.append((cue, *_slice(span, start_s, end_s)))
             pieces += self._wordless(span, free_from, start_s)
             free_from = max(free_from, end_s)
         return pieces + self._wordless(span, free_from, span.end_s)
 
-    def _by_phrases(self, span: _Span, said: Sequence[_Words]) -> list[tuple[Utterance, np.ndarray]]:
+    def _by_phrases(self, span: _Span, said: Sequence[_Words]) -> list[_Piece]:
         """The recogniser's phrases (times relative to the span) as utterances; a span without words stays wordless."""
         assert self._recogniser is not None
         if not said:
@@ -166,21 +180,26 @@ class UtteranceCollector:
             end_s = min(span.start_s + phrase.end_s, span.end_s)
             utterance = Utterance(start_s, end_s, phrase.text, self._recogniser.name)
             self._found.append(utterance)
-            pieces.append((utterance, _slice(span, start_s, end_s)))
+            pieces.append((utterance, *_slice(span, start_s, end_s)))
         return pieces
 
-    def _wordless(self, span: _Span, start_s: float, end_s: float) -> list[tuple[Utterance, np.ndarray]]:
+    def _wordless(self, span: _Span, start_s: float, end_s: float) -> list[_Piece]:
         if self._speech is None or end_s - start_s < MIN_PIECE_S:
             return []
         pieces = []
         for part_start_s, part_end_s in cut_long(start_s, end_s):
             utterance = Utterance(part_start_s, part_end_s)
             self._found.append(utterance)
-            pieces.append((utterance, _slice(span, part_start_s, part_end_s)))
+            pieces.append((utterance, *_slice(span, part_start_s, part_end_s)))
         return pieces
 
 
-def _slice(span: _Span, start_s: float, end_s: float) -> np.ndarray:
+def _behind(known: np.ndarray | None, new: np.ndarray) -> np.ndarray:
+    """A subtitle line may gather several spans of voice."""
+    return new if known is None else np.concatenate([known, new])
+
+
+def _slice(span: _Span, start_s: float, end_s: float) -> tuple[np.ndarray, float]:
     first = max(0, round((start_s - span.start_s) * SAMPLE_RATE))
     last = min(len(span.samples), round((end_s - span.start_s) * SAMPLE_RATE))
-    return span.samples[first:last]
+    return span.samples[first:last], span.start_s + first / SAMPLE_RATE
