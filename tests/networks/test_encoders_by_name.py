@@ -54,7 +54,7 @@ def test_every_pooling_equals_transformers_text_by_text(folders, kind: str, pool
 def test_padding_and_its_ids_change_nothing(folders, kind: str) -> None:
     encoder = load_text_encoder(str(folders[kind]))
     tokens = encoder.tokeniser(TEXTS[:2]).ids
-    for filler in (0, 7):
+    for filler in (0, 7, 99_999):
         ids = torch.full((2, 15), filler)
         mask = torch.zeros(2, 15, dtype=torch.bool)
         for row, own in enumerate(tokens):
@@ -104,15 +104,17 @@ def test_every_trainable_weight_gets_a_gradient(folders) -> None:
             assert [name for name, p in encoder.named_parameters() if p.grad is None] == []
 
 
-def test_a_text_without_tokens_is_zero_and_harms_no_gradient(folders) -> None:
-    for kind in KINDS:
-        encoder = load_text_encoder(str(folders[kind])).train()
-        ids = torch.tensor([[4, 5, 6], [0, 0, 0]])
-        mask = torch.tensor([[True] * 3, [False] * 3])
-        out = encoder(ids, mask)
-        assert not out[1].any() and out[0].any()
-        out.sum().backward()
-        assert all(torch.isfinite(p.grad).all() for p in encoder.parameters())
+@pytest.mark.parametrize(
+    ("kind", "pooling"), [("roberta", "pooler"), ("bert", "cls"), ("gpt2", "last"), ("gpt2", "mean")]
+)
+def test_a_text_without_tokens_is_zero_and_harms_no_gradient(folders, kind: str, pooling: str) -> None:
+    encoder = load_text_encoder(str(folders[kind]), pooling=pooling).train()
+    ids = torch.tensor([[4, 5, 6], [0, 0, 0]])
+    mask = torch.tensor([[True] * 3, [False] * 3])
+    out = encoder(ids, mask)
+    assert not out[1].any() and out[0].any()
+    out.sum().backward()
+    assert all(torch.isfinite(p.grad).all() for p in encoder.parameters())
 
 
 def test_the_id_changes_with_weights_tokenizer_pooling_and_limit(folders, tmp_path: Path) -> None:

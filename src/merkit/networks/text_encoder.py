@@ -110,7 +110,7 @@ class TextEncoder(nn.Module):
         return torch.where(there[:, None], pooled, torch.zeros_like(pooled))
 
     def _run(self, ids: Tensor, mask: Tensor) -> Any:
-        # RoBERTa counts positions from the ids that are not padding, so padding has to be its own id
+        # a batch pads with whatever it likes, which need not be an id; RoBERTa would count it as a position, too
         ids = ids.masked_fill(~mask, self.pad_id)
         if bool(mask.all()):
             return self.backbone(input_ids=ids)
