@@ -111,3 +111,18 @@ def test_dialogues_are_scenes_too_and_their_words_are_read_alone_or_together(dia
         features["concat"], np.concatenate(encoder.encode_joined([["yes no", "the film"], ["the film"]])), atol=2e-6
     )
     assert np.abs(features["independent"] - features["concat"]).max() > 1e-3
+
+
+@pytest.mark.parametrize("mode", ["independent", "concat"])
+def test_lines_of_a_film_are_read_alone_or_with_their_scene(film: Path, folders, mode: str) -> None:
+    from merkit.systems import emotx
+
+    asked = [f"data.root={film}", f"data.text_encoder={folders['bert']}", f"srt_feat_type={mode}"]
+    table = emotx.load(override(emotx.EmoTxConfig(), asked))
+    assert table.ids.tolist() == ["s1"]  # of s2 nobody is known, by face or by line
+    encoder = load_text_encoder(str(folders["bert"]))
+    said = ["yes", "bad day"]
+    expected = encoder.encode(said) if mode == "independent" else encoder.encode_joined([said])[0]
+    np.testing.assert_allclose(table.streams["text"].x, expected, atol=2e-6)
+    np.testing.assert_allclose(table.streams["lines"].x, expected[:1], atol=2e-6)  # Ann says the first
+    assert table.streams["text"].start_s.tolist() == [1.0, 5.0]
