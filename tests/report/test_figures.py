@@ -305,6 +305,9 @@ def test_expressiveness_is_sorted_and_labels_without_scenes_come_last() -> None:
     values = [row[1] for row in drawing.rows]
     assert values[:3] == sorted(values[:3], reverse=True) and np.isnan(values[3])
     assert drawing.figure.axes[0].texts[3].get_text() == " no scene"
+    unknown = Expressiveness(np.ones(1), np.array([np.nan]), np.array([np.nan]), np.ones(1, int), np.zeros(1, int))
+    alone = expressiveness_bars(unknown, ["joy"], title="x", name="x")
+    assert "No interval" in alone.figure.texts[1].get_text() and "Lines:" in drawing.figure.texts[1].get_text()
 
 
 def test_colours_are_those_that_colour_blind_eyes_tell_apart() -> None:

@@ -195,8 +195,11 @@ def expressiveness_bars(
     """
     order = np.argsort(-np.nan_to_num(found.value, nan=-np.inf), kind="stable")
     notes = [
-        f"Expressiveness (EmoTx, eq. 9): mean over scenes with the label of attention to characters' tokens / attention to "
-        f"{below}. In grey: its value and the number of scenes. Lines: 95 % bootstrap interval.",
+        "Expressiveness (EmoTx, eq. 9): mean over scenes with the label of attention to characters' tokens / attention to "
+        f"{below}. In grey: its value and the number of scenes.",
+        "Lines: 95 % bootstrap interval."
+        if (found.low == found.low).any()
+        else "No interval: no label has scenes in two groups (films) to draw from.",
     ]
     if found.left_out.any():
         text = ", ".join(f"{labels[k]} {found.left_out[k]}" for k in order if found.left_out[k])
