@@ -14,6 +14,7 @@ from merkit.cli.evaluate import compare, evaluate
 from merkit.cli.extract import extract
 from merkit.cli.figures import figures
 from merkit.cli.film import PrepareCommand
+from merkit.cli.predict import predict
 from merkit.cli.prepare import prepare
 from merkit.cli.train import study, train, tune
 from merkit.cli.weights import weights
@@ -38,6 +39,7 @@ app.command()(corpora)
 app.command(cls=PrepareCommand)(prepare)
 app.command()(extract)
 app.command()(train)
+app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
 app.command()(figures)

@@ -137,17 +137,14 @@ def modalities_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
 
 
 def targets_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
-    """The targets that a run answers.
+    """The targets that a run answers; none of a corpus that has none, which is good enough to be answered for.
 
     Raises:
-        ConfigError: one that the corpus lacks, or none at all.
+        ConfigError: one that the corpus lacks.
     """
     if missing := set(config.targets) - set(table.targets):
         raise ConfigError(f"data.targets: no {', '.join(sorted(missing))}; there are {', '.join(table.targets)}")
-    names = config.targets or tuple(table.targets)
-    if not names:
-        raise ConfigError(f"corpus {table.name} has no targets")
-    return names
+    return config.targets or tuple(table.targets)
 
 
 def _prepared(where: Path, config: DataConfig, moved: bool) -> ClipTable:
