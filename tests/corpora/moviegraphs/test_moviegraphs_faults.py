@@ -257,7 +257,7 @@ def test_tracks_and_names_that_cannot_be_used_take_faces_but_not_the_scene(tree)
 
 def test_a_films_names_that_cannot_be_read_leave_its_scenes_out(tree) -> None:
     movie = next(iter(tree.split))
-    put(tree.root / "track_names" / "metadata" / f"{movie}.pkl", write_pickles, {"Ann": 0, "Bob": 0}, {})
+    put(tree.root / "track_names" / "metadata" / f"{movie}.pkl", write_pickles, {"Ann": "first"}, {})
     manifest, told = read(tree)
     assert movie not in {clip.groups["movie"] for clip in manifest.clips}
     assert sum("is no dict of names and their columns" in r.reason for r in told.values()) == 7
@@ -317,6 +317,9 @@ def test_the_threshold_decides_whose_a_track_is(tree) -> None:
                           lambda p: p.write_text('{"train": ["tt1"], "val": ["tt1"], "test": []}')), MediaError, "twice"),
         (lambda root: put(root / "MovieGraph/mg/py3loader/2017-11-02-51-7637_py3.pkl",
                           lambda p: p.write_bytes(pickle.dumps(_Bad()))), MediaError, "it calls posix.system"),
+        (lambda root: (shutil.move(root / "generic_face_features", root.parent / "else"),
+                       (root / "generic_face_features").symlink_to(root.parent / "else")), ConfigError,
+         "generic_face_features is a link that leaves the root"),
         (lambda root: shutil.rmtree(root / "character_tracks"), ConfigError, "no usable clip of MovieGraphs"),
     ],
 )  # fmt: skip

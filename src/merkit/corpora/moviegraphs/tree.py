@@ -72,13 +72,19 @@ class Tree:
         """The kinds of features that are asked for, or that are there.
 
         Raises:
-            ConfigError: none is there, or one that is asked for is not.
+            ConfigError: none is there, one that is asked for is not, or one is a link out of the root.
         """
         asked = list(FEATURES.values()) if options.features is None else features_named(options.features)
         found = [feature for feature in asked if (self.root.path / feature.folder).is_dir()]
         if not found or (options.features is not None and len(found) < len(asked)):
             missing = [feature.folder for feature in asked if feature not in found]
             raise ConfigError(f"{self.root.path}: has no folder {', '.join(missing)}")
+        for feature in found:
+            try:
+                self.root.place(f"{feature.folder}/any")
+            except MediaError as error:
+                why = f"{feature.folder} {error.reason}: move it there, mount it there, or make ROOT the folder of both"
+                raise ConfigError(f"{self.root.path}: {why}") from None
         return found
 
     def feature(self, feature: Feature, movie: str, clip: str) -> Path | None:
