@@ -9,6 +9,7 @@ from merkit.data.batch import Batch, Tokens
 from merkit.errors import ConfigError
 from merkit.models.inter_modal import InterModalStack, softmax_by_row
 from merkit.models.sse_ft import SSEFT
+from merkit.models.streams import over_clips
 from merkit.schema import TargetSpec
 
 EMOTION = TargetSpec("emotion", "single_label", ("neutral", "sadness", "anger"))
@@ -112,7 +113,10 @@ def test_a_clip_without_a_modality_is_answered_as_a_model_without_it_would_fuse(
     assert out.present["face"].tolist() == [True, False, True]
     assert (out.embedding[1, 20:] == 0).all() and (out.embedding[[0, 2], 20:] != 0).all()
     data = batch(lengths)
-    cls = {name: model.stages[name](model._rows(name, data), 3) for name in ("text", "speech")}
+    cls = {
+        name: model.stages[name](model._rows(name, over_clips(data.tokens[name]), data), 3)
+        for name in ("text", "speech")
+    }
     alone = model.stacks["text_to_speech"](cls["text"][0], *cls["speech"][1:])
     torch.testing.assert_close(out.embedding[1, :8], alone[1])
     nothing = model(batch({"text": (2, 0, 1), "speech": (1, 0, 1), "face": (1, 0, 1)}))["emotion"]

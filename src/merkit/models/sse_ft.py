@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from merkit.data.batch import Batch
+from merkit.data.batch import Batch, Tokens
 from merkit.data.table import TokenColumn
 from merkit.errors import ConfigError
 from merkit.models.classifier import Outputs
@@ -21,7 +21,7 @@ from merkit.models.dropout import Dropout
 from merkit.models.inter_modal import InterModalStack
 from merkit.models.ragged import RaggedEncoder, RaggedRows
 from merkit.models.readout import LabelHeads
-from merkit.models.streams import Standardise
+from merkit.models.streams import Standardise, drop_modalities, over_clips
 from merkit.schema import TargetSpec
 
 __all__ = ["SSEFT", "ModalityStage"]
@@ -156,13 +156,15 @@ class SSEFT(nn.Module):
         max_positions: see `ModalityStage`.
         farthest: turns of dialogue on either side that have a code; the tokens of the turns around a clip then join its
             own, where the batch brings context. 0 = a clip stands alone.
+        modality_dropout: probability, in training, that a modality that is there is taken from a clip; never the last one. The
+            product of what is found in two others is another quantity than what is found in one: a model that never saw a
+            modality missing answers such clips badly.
         encoders: modality -> module whose `states(ids (B, T), mask)` are `(B, T, D)`, to be trained along.
 
     Raises:
         ConfigError: an unknown modality is named.
 
     Example:
-        >>> from merkit.data.batch import Tokens
         >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
         >>> model = SSEFT({"text": 8, "speech": 6, "face": 4}, [spec], feedforward=16).eval()
         >>> batch = Batch(("a",), 1, {name: Tokens(torch.randn(1, 1, 3, d), torch.ones(1, 1, 3) > 0)
@@ -190,6 +192,7 @@ class SSEFT(nn.Module):
         head_dropout: float = 0.1,
         max_positions: int = 512,
         farthest: int = 0,
+        modality_dropout: float = 0.0,
         encoders: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
@@ -198,7 +201,7 @@ class SSEFT(nn.Module):
             if unknown := set(named) - set(widths):
                 raise ConfigError(f"{what} names {', '.join(sorted(unknown))}; the modalities are {', '.join(widths)}")
         self.specs, self.modalities, self.farthest = tuple(specs), tuple(widths), farthest
-        self.inter = inter if len(widths) > 1 else "none"
+        self.inter, self.modality_dropout = inter if len(widths) > 1 else "none", modality_dropout
         self.encoders: Any = nn.ModuleDict(dict(encoders))
         layer: dict[str, Any] = {
             "heads": heads,
@@ -250,8 +253,11 @@ class SSEFT(nn.Module):
             raise ConfigError(f"the batch has no {', '.join(missing)}; it has {', '.join(batch.tokens) or 'nothing'}")
         size = batch.size
         cls, memory, present = {}, {}, {}
+        streams = {name: over_clips(batch.tokens[name]) for name in self.modalities}
+        if self.training and self.modality_dropout:
+            streams = drop_modalities(streams, self.modality_dropout)
         for name in self.modalities:
-            rows = self._rows(name, batch)
+            rows = self._rows(name, streams[name], batch)
             present[name] = torch.bincount(rows.clip, minlength=size) > 0
             cls[name], x, clip = self.stages[name](rows, size)
             memory[name] = (x, clip)
@@ -282,10 +288,9 @@ class SSEFT(nn.Module):
             met = met | present[other][:, None]
         return [torch.where(met, product, own) * here]
 
-    def _rows(self, name: str, batch: Batch) -> _Rows:
+    def _rows(self, name: str, tokens: Tokens, batch: Batch) -> _Rows:
         """The tokens of each clip, and with context those of the turns around it."""
-        tokens = batch.tokens[name]
-        x, mask = tokens.x.flatten(1, 2), tokens.mask.flatten(1)
+        x, mask = tokens.x, tokens.mask
         if name in self.encoders:
             # ids travel as float32, exact for whole numbers up to 2**24
             x = self.encoders[name].states(x[..., 0].long(), mask)

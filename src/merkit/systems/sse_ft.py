@@ -76,6 +76,8 @@ class SSEFTConfig(Config):
     """On attention weights. Published: 0.1; on a CPU it costs the fused kernel."""
     pooler_dropout: float = Field(0.1, ge=0, lt=1)
     """In the head."""
+    modality_dropout: float = Field(0.1, ge=0, lt=1)
+    """How often a modality of a clip is hidden in training, so that the model can do without. Published: never."""
     max_positions: int = Field(1024, ge=1)
     """Places of a token with a code of their own; published: 512, 936 and 301."""
     turns: int = Field(20, ge=1)
@@ -180,6 +182,7 @@ def _model(config: SSEFTConfig, widths: Mapping[str, int], specs: tuple[TargetSp
         dropout=config.dropout,
         attention_dropout=config.attention_dropout,
         head_dropout=config.pooler_dropout,
+        modality_dropout=config.modality_dropout,
         max_positions=config.max_positions,
         farthest=config.turns if config.data.earlier or config.data.later else 0,
         encoders=encoders,
@@ -228,6 +231,7 @@ def _mosei() -> SSEFTConfig:
         self_layers={"text": 0},
         encoder_attention_heads=4,
         attention_dropout=0.1,
+        modality_dropout=0.0,
         standardise=False,
         optim=OptimConfig(lr=1e-3, betas=(0.9, 0.98), weight_decay=0.1, schedule="plateau"),
         trainer=TrainerConfig(max_epochs=32, batch_size=4, accumulate=2, clip=0.0),
@@ -246,6 +250,8 @@ def _bert_like() -> SSEFTConfig:
         encoder_layers=0,
         encoder_layers_cross=1,
         encoder_attention_heads=2,
+        attention_dropout=0.1,
+        modality_dropout=0.0,
         standardise=False,
         tune_text="roberta-large",
         data=DataConfig(split=SplitConfig(kind="leave_one_out", by="session", out="5")),
