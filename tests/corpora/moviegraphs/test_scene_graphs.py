@@ -1,12 +1,16 @@
 """Graphs are read as their classes stored them, whichever networkx wrote them, and nothing of theirs runs."""
 
+import ast
 import collections
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from python2_pickles import Foreign, python2_pickle
 
+from merkit.corpora import unpickle
 from merkit.corpora.moviegraphs.graph import SceneGraph, read_graphs
 from merkit.corpora.pickles import StandIn, unpickled
 from merkit.errors import MediaError
@@ -168,3 +172,34 @@ def test_what_holds_no_films(tmp_path, content) -> None:
     else:
         with pytest.raises(MediaError, match="holds no films"):
             read_graphs(tmp_path / "g.pkl")
+
+
+NOISE = """
+import contextlib, io, random, resource, runpy, sys
+resource.setrlimit(resource.RLIMIT_AS, (1 << 30, 1 << 30))
+child = runpy.run_path(sys.argv[1])
+reader, writer = child["_Reader"], child["_Writer"]
+reader.stand_ins = {"GraphClasses.*": ("G", "video", "clip_graphs"), "networkx.*": ("node", "adj")}
+before = set(sys.modules)
+whole = open(sys.argv[2], "rb").read()
+draw, read = random.Random(0), 0
+for _ in range(600):
+    noise = draw.randbytes(draw.randrange(1, 9))
+    at = draw.randrange(len(whole))
+    program = whole[:at] + noise + whole[at + len(noise) :]
+    with contextlib.suppress(Exception):
+        writer(sys.argv[3]).plain(reader(io.BytesIO(program), fix_imports=False, encoding="latin1").load())
+        read += 1
+print(read, sorted(set(sys.modules) - before))
+"""
+
+
+def test_noise_in_a_graph_is_an_error_and_nothing_worse(tmp_path) -> None:
+    path = written(tmp_path / "g.pkl", {6: scene()})
+    command = [sys.executable, "-I", "-c", NOISE, unpickle.__file__, str(path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stderr
+    read, imported = done.stdout.split(" ", 1)
+    assert 0 < int(read) < 600
+    # whatever the noise names: neither networkx nor anything else of the pickle's choice was loaded
+    assert not {"networkx", "GraphClasses", "os.system"} & set(ast.literal_eval(imported))
