@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 from merkit.cli.main import app
 from merkit.corpora import Manifest, write_manifest
 from merkit.errors import ConfigError
+from merkit.report.figures import Drawing
 from merkit.schema import Clip, Stream, Target, TargetSpec
 from merkit.systems.fusion import FusionConfig
 from merkit.training.evaluate import Predictions
@@ -65,7 +66,13 @@ def test_a_run_and_a_corpus_at_once(tmp_path: Path) -> None:
     assert answer["notes"] == []
 
 
-def test_two_corpora_do_not_overwrite_each_other(tmp_path: Path) -> None:
+def test_two_corpora_do_not_overwrite_each_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write(self: Drawing, folder: Path) -> tuple[Path, ...]:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{self.name}.png").write_text("")
+        return (folder / f"{self.name}.png",)
+
+    monkeypatch.setattr(Drawing, "write", write)
     one, other = prepared(tmp_path / "one"), prepared(tmp_path / "other")
     out = tmp_path / "out"
     done = runner.invoke(app, ["figures", "--data", str(one), "--data", str(other), "--out", str(out)])

@@ -26,7 +26,7 @@ from merkit.evaluation.per_class import (
     unweighted_accuracy,
     weighted_accuracy,
 )
-from merkit.evaluation.ranking import auroc, average_precision, mean_average_precision
+from merkit.evaluation.ranking import auroc, average_precision, label_average_precision, mean_average_precision
 from merkit.evaluation.regression import (
     acc2_negative_nonnegative,
     acc2_negative_positive,
@@ -72,6 +72,7 @@ __all__ = [
     "fit_thresholds",
     "interval_of",
     "kl_divergence",
+    "label_average_precision",
     "label_f1",
     "label_scores",
     "macro_f1",

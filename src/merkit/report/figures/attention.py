@@ -198,7 +198,7 @@ def expressiveness_bars(
         "Expressiveness (EmoTx, eq. 9): mean over scenes with the label of attention to characters' tokens / attention to "
         f"{below}. In grey: its value and the number of scenes.",
         "Lines: 95 % bootstrap interval."
-        if (found.low == found.low).any()
+        if not np.isnan(found.low).all()
         else "No interval: no label has scenes in two groups (films) to draw from.",
     ]
     if found.left_out.any():
