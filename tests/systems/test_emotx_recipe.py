@@ -74,12 +74,51 @@ def test_the_loss_is_one_mean_over_scenes_and_characters():
     truth = torch.cat([batch.targets["scene"], batch.targets["character"][batch.valid["character"].all(-1)]])
     train = table.targets["scene"].value[table.split == "train"]
     weight = torch.tensor((len(train) - train.sum(0)) / train.sum(0))
-    expected = F.binary_cross_entropy_with_logits(rows, truth, pos_weight=weight)
+    expected = F.binary_cross_entropy_with_logits(rows + weight.log(), truth, pos_weight=weight)
     torch.testing.assert_close(made.objective(made.model, batch), expected)
     # 5.0 is 4.0 with the soft margin loss, which is BCE without weights
     soft = planned("model_no=5.0").objective(made.model, batch)
     torch.testing.assert_close(soft, F.multilabel_soft_margin_loss(rows, truth))
     torch.testing.assert_close(planned("pos_weight=none").objective(made.model, batch), soft)
+
+
+def test_weighted_labels_do_not_bend_probabilities():
+    """Of a label that is on in one of ten, a network that knows nothing else must learn to say .1, whatever its weight."""
+    spec = planned().specs[0]
+    logit = torch.zeros(3, requires_grad=True)
+    truth = torch.zeros(100, 3)
+    truth[:10, 0], truth[:50, 1], truth[:90, 2] = 1, 1, 1
+    weight = (100 - truth.sum(0)) / truth.sum(0)
+    loss = emotx.build_loss(spec, "bce", pos_weight=weight.tolist())
+    objective = emotx.JointRows([spec], loss, weight.log())
+    from merkit.data.batch import Batch
+
+    batch = Batch(tuple("x" * 100), 100, {}, targets={"scene": truth}, valid={"scene": truth >= 0})
+    optimiser = torch.optim.LBFGS([logit], max_iter=100)
+
+    def closure():
+        optimiser.zero_grad()
+        value = objective(lambda batch: {"scene": logit.expand(100, 3)}, batch)
+        value.backward()
+        return value
+
+    optimiser.step(closure)
+    torch.testing.assert_close(logit.detach().sigmoid(), torch.tensor([0.1, 0.5, 0.9]), atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("name", ["emotx", "emotx_1cls", "transformer", "mlp"])
+def test_training_begins_where_published_training_does(name):
+    shifted, plain = planned(f"model_no={name}"), planned(f"model_no={name}", "pos_weight=none")
+    from merkit.data.batch import collate
+
+    batch = collate(shifted.table, np.arange(6), modalities=shifted.modalities)
+    log_weight = shifted.objective.log_weight
+    assert log_weight.abs().max() > 0.1
+    there = batch.valid["character"].all(-1)
+    for target, logit in plain.model.eval()(batch).items():
+        moved = shifted.model.eval()(batch)[target] + log_weight
+        rows = there if target == "character" else slice(None)
+        torch.testing.assert_close(moved[rows], logit[rows], atol=1e-5, rtol=1e-5)
 
 
 def test_published_weights_belong_to_their_label_sets():

@@ -184,8 +184,10 @@ def test_4_every_trainable_parameter_is_in_one_group_and_gets_a_gradient(case: s
 def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
     table = corpus_for(case).take(np.arange(1, 9))
     still = {
-        "fusion": ("model.dropout=0",), "emotx": ("dropout=0",), "sse_ft": ("dropout=0", "pooler_dropout=0", "modality_dropout=0"),
-    }[CASES[case][0]]  # fmt: skip
+        "fusion": ("model.dropout=0",),
+        "emotx": ("dropout=0",),
+        "sse_ft": ("dropout=0", "pooler_dropout=0", "modality_dropout=0"),
+    }[CASES[case][0]]
     _, _, _, made = planned(case, *still, table=replace(table, split=np.full(8, "train")))
     batch = batch_of(table, np.arange(8), made)
     optimiser = torch.optim.Adam(made.model.parameters(), lr=0.02 if CASES[case][0] == "fusion" else 0.005)

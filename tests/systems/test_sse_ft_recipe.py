@@ -18,8 +18,17 @@ from merkit.data.context import dialogue_context
 from merkit.errors import ConfigError
 from merkit.systems import find_system, sse_ft
 
-SMALL = ("encoder_ffn_embed_dim=16", "encoder_layers=1", "encoder_layers_cross=1", "dropout=0", "pooler_dropout=0", "modality_dropout=0.3",
-         "trainer.batch_size=12", "trainer.accelerator=cpu", "optim.lr=0.003")  # fmt: skip
+SMALL = (
+    "encoder_ffn_embed_dim=16",
+    "encoder_layers=1",
+    "encoder_layers_cross=1",
+    "dropout=0",
+    "pooler_dropout=0",
+    "modality_dropout=0.3",
+    "trainer.batch_size=12",
+    "trainer.accelerator=cpu",
+    "optim.lr=0.003",
+)
 LABELS = ("neutral", "sadness", "anger", "joy")
 
 

@@ -171,6 +171,11 @@ class EmoTx(nn.Module):
             assert isinstance(layer, Standardise)
             layer.fit(streams[name].x)
 
+    @torch.no_grad()
+    def shift_logits(self, by: Tensor) -> None:
+        """Adds `(K,)` to what every answer begins with."""
+        self.head.bias.add_(by)
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """target -> logits: `(B, K)` of the scene, `(B, N, K)` of characters, 0 for those who are not there."""
         return self._answers(batch, attention=False)[0]

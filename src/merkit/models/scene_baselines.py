@@ -146,6 +146,14 @@ class SingleStreamModel(nn.Module):
             assert isinstance(layer, Standardise)
             layer.fit(streams[name].x)
 
+    @torch.no_grad()
+    def shift_logits(self, by: Tensor) -> None:
+        """Adds `(K,)` to what every answer begins with."""
+        for network in self.networks:
+            last = network.outer if isinstance(network, MaxPoolMLP) else network.head
+            assert isinstance(last, nn.Linear)
+            last.bias.add_(by)
+
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """target -> logits `(B, K)` or `(B, N, K)`."""
         there = who_is_there(batch, self.streams)

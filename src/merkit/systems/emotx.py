@@ -5,7 +5,7 @@ with a multi-label soft margin loss. Read downwards: config → scenes → model
 published configuration gave them wherever they mean the same; docs/systems/emotx.md maps every one.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -216,9 +216,13 @@ def build_model(config: EmoTxConfig, widths: Mapping[str, int], specs: tuple[Tar
 class JointRows(nn.Module):
     """One loss over the rows of all targets together: every scene and every character who is there weighs the same.
 
+    A loss that weighs labels that are on by `w` teaches a network to say `w p / (w p + 1 - p)` where `p` is right. The network
+    here says `p`: the loss adds `log w` to its logits and does the rest, which moves every other weight just the same.
+
     Args:
         specs: targets over the same `K` labels.
         loss: called as `loss(logit (R, K), target (R, K), valid (R, K))`.
+        log_weight: `(K,)` natural logarithm of the loss's `pos_weight`; None where it has none.
 
     Example:
         >>> spec = TargetSpec("scene", "multi_label", ("a", "b"))
@@ -228,9 +232,11 @@ class JointRows(nn.Module):
         0.6931
     """
 
-    def __init__(self, specs: "list[TargetSpec] | tuple[TargetSpec, ...]", loss: nn.Module) -> None:
+    def __init__(self, specs: Sequence[TargetSpec], loss: nn.Module, log_weight: Tensor | None = None) -> None:
         super().__init__()
         self.specs, self.loss = tuple(specs), loss
+        self.log_weight: Tensor | None
+        self.register_buffer("log_weight", log_weight)
 
     def forward(self, model: Any, batch: Batch) -> Tensor:
         """The mean over all known answers of a batch."""
@@ -239,7 +245,8 @@ class JointRows(nn.Module):
             [each.flatten(0, -2) for each in (logits[spec.name], batch.targets[spec.name], batch.valid[spec.name])]
             for spec in self.specs
         ]
-        return self.loss(*(torch.cat(columns) for columns in zip(*parts, strict=True)))
+        logit, target, valid = (torch.cat(columns) for columns in zip(*parts, strict=True))
+        return self.loss(logit if self.log_weight is None else logit + self.log_weight, target, valid)
 
 
 def plan(config: EmoTxConfig, table: ClipTable) -> Plan:
@@ -252,12 +259,15 @@ def plan(config: EmoTxConfig, table: ClipTable) -> Plan:
         for name, layer in model.scales.items():
             check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
     trainer = _trainer(config.trainer, specs)
+    loss, log_weight = _loss(config, train, specs)
+    if log_weight is not None:
+        model.shift_logits(-log_weight)  # training begins where it would without the shift
     return Plan(
         table=table,
         modalities=tuple(table.streams),
         specs=specs,
         model=model,
-        objective=JointRows(specs, _loss(config, train, specs)),
+        objective=JointRows(specs, loss, log_weight),
         optim=config.optim,
         trainer=trainer,
         measure=measure_of(specs, (trainer.watch, *trainer.best_by)),
@@ -265,16 +275,18 @@ def plan(config: EmoTxConfig, table: ClipTable) -> Plan:
     )
 
 
-def _loss(config: EmoTxConfig, train: ClipTable, specs: tuple[TargetSpec, ...]) -> nn.Module:
+def _loss(config: EmoTxConfig, train: ClipTable, specs: tuple[TargetSpec, ...]) -> tuple[nn.Module, Tensor | None]:
+    """The loss, and the logarithm of its weights."""
     name = config.model.loss or config.loss
     if name == "multilabel_soft_margin":
-        return build_loss(specs[0], name)
+        return build_loss(specs[0], name), None
     weights: Any = config.pos_weight
     if weights == "published":
         if len(specs[0].labels) not in _PUBLISHED_WEIGHTS:
             raise ConfigError(f"pos_weight=published knows label sets of 10, 25 and 26, not {len(specs[0].labels)}")
         weights = _PUBLISHED_WEIGHTS[len(specs[0].labels)]
-    return build_loss(specs[0], "bce", column=train.targets[specs[0].name], pos_weight=weights)
+    loss: Any = build_loss(specs[0], "bce", column=train.targets[specs[0].name], pos_weight=weights)
+    return loss, None if loss.pos_weight is None else loss.pos_weight.log()
 
 
 def _trainer(trainer: TrainerConfig, specs: tuple[TargetSpec, ...]) -> TrainerConfig:
