@@ -1,6 +1,7 @@
 """Pickles of published corpora, read by a child process that may make plain data and arrays, and nothing else."""
 
 import json
+import math
 import subprocess
 import sys
 import tempfile
@@ -208,7 +209,7 @@ def _built(tree: Any, raw: np.ndarray) -> Any:
     if "$array" in tree:
         place, code, shape = tree["$array"]
         kind = np.dtype(code)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        size = math.prod(shape) * kind.itemsize
         array = raw[place : place + size].view(kind).reshape(shape)
         return array if size > 1 << 20 else np.array(array)
     if "$float" in tree:

@@ -103,7 +103,11 @@ def test_scene_features_that_cannot_be_used(tree) -> None:
         path = file_of(tree, "scene_mvit_v1", scene)
         path.unlink()
         write(path)
+    few = next(scene for scene in tree.scenes if len(scene.clips) == 3)
+    put(file_of(tree, "face_generic", few, 2), write_array, np.zeros((3, 512), np.float32))
     manifest, told = read(tree)
+    rejected = told.pop((few.id, "face_generic"))
+    assert rejected.reason.endswith(f"has 3 rows; the tracks have {len(few.clips[2].faces)} faces")
     for scene, (_, reason) in zip(scenes, ARRAYS, strict=True):
         rejected = told.pop((scene.id, "scene_mvit_v1"))
         assert reason in rejected.reason
@@ -112,19 +116,6 @@ def test_scene_features_that_cannot_be_used(tree) -> None:
         assert stored(tree, "face_generic", scene, "face", next(iter(scene.shown))) is not None
     assert told == {}
     assert len(manifest) == len(tree.scenes)
-
-
-def test_one_clip_of_three_without_features_leaves_the_others_where_they_are(tree) -> None:
-    scene = next(scene for scene in tree.scenes if len(scene.clips) == 3)
-    file_of(tree, "text_independent_pretrained", scene, 1).unlink()
-    _, told = read(tree, SPOKEN)
-    assert "no such file" in told.pop((scene.id, "text_independent_pretrained")).reason
-    assert told == {}
-    tokens = stored(tree, "text_independent_pretrained", scene, "text")
-    # no per-frame features: a clip is as long as MViT's windows say
-    offsets = np.cumsum([0, *(-(-clip.frames // 16) * 16 for clip in scene.clips)]) / (24000 / 1001)
-    want = [offsets[i] + (s + e) / 2 for i in (0, 2) for s, e, _ in scene.clips[i].words]
-    assert tokens.start_s == pytest.approx(want)
 
 
 TEXTS = [
@@ -139,35 +130,28 @@ TEXTS = [
 
 
 def test_text_features_that_cannot_be_used(tree) -> None:
-    scenes = [scene for scene in tree.scenes if len(scene.clips) == 1][: len(TEXTS)]
+    """One fault in each of some scenes; in a scene of three clips the second has no file; in another nothing is said."""
+    *scenes, silent = [scene for scene in tree.scenes if len(scene.clips) == 1][: len(TEXTS) + 1]
     for scene, (contents, *_) in zip(scenes, TEXTS, strict=True):
         put(file_of(tree, "text_independent_pretrained", scene), write_pickles, *contents)
-    _, told = read(tree, SPOKEN)
+    three = next(scene for scene in tree.scenes if len(scene.clips) == 3)
+    file_of(tree, "text_independent_pretrained", three, 1).unlink()
+    put(file_of(tree, "text_independent_pretrained", silent), write_pickles, [], [])
+    (tree.root / "MovieGraph/srt/clip_srt" / silent.movie / f"{silent.clips[0].name}.srt").unlink()
+    manifest, told = read(tree, SPOKEN)
     for scene, (_, reason, field) in zip(scenes, TEXTS, strict=True):
         rejected = told.pop((scene.id, "text_independent_pretrained"))
         assert reason in rejected.reason
         assert rejected.field == field
         assert f"{scene.clips[0].name}.pkl" in rejected.reason
-    assert told == {}
-
-
-def test_nothing_said_is_no_fault(tree) -> None:
-    scene = tree.scenes[0]
-    put(file_of(tree, "text_independent_pretrained", scene), write_pickles, [], [])
-    (tree.root / "MovieGraph/srt/clip_srt" / scene.movie / f"{scene.clips[0].name}.srt").unlink()
-    manifest, told = read(tree, SPOKEN)
-    assert told == {}
-    assert stored(tree, "text_independent_pretrained", scene, "text") is None
-    assert next(clip for clip in manifest.clips if clip.id == scene.id).streams == ()
-
-
-def test_rows_that_are_no_faces_of_the_tracks(tree) -> None:
-    scene = tree.scenes[0]
-    put(file_of(tree, "face_generic", scene), write_array, np.zeros((3, 512), np.float32))
-    _, told = read(tree)
-    rejected = told.pop((scene.id, "face_generic"))
-    assert rejected.reason.endswith(f"has 3 rows; the tracks have {len(scene.clips[0].faces)} faces")
-    assert told == {}
+    assert "no such file" in told.pop((three.id, "text_independent_pretrained")).reason
+    assert told == {}  # to say nothing is no fault
+    assert stored(tree, "text_independent_pretrained", silent, "text") is None
+    assert next(clip for clip in manifest.clips if clip.id == silent.id).streams == ()
+    # no per-frame features: a clip is as long as MViT's windows say, and the third stays where it was
+    offsets = np.cumsum([0, *(-(-clip.frames // 16) * 16 for clip in three.clips)]) / (24000 / 1001)
+    want = [offsets[i] + (s + e) / 2 for i in (0, 2) for s, e, _ in three.clips[i].words]
+    assert stored(tree, "text_independent_pretrained", three, "text").start_s == pytest.approx(want)
 
 
 def test_a_name_without_faces_and_a_name_without_tracks_are_told_and_end_nothing(tree) -> None:
@@ -229,14 +213,16 @@ def test_scenes_that_are_left_out_and_why(tree) -> None:
     }
 
 
-def test_films_without_a_part_or_without_graphs(tree) -> None:
+def test_films_without_a_part_or_graphs_or_names(tree) -> None:
     movies = list(tree.split)
     path = tree.root / "MovieGraph/resources/split.json"
     put(path, lambda p: p.write_text(json.dumps({"train": [movies[0], "tt9"], "val": [movies[1]], "test": []})))
+    put(tree.root / "track_names" / "metadata" / f"{movies[1]}.pkl", write_pickles, {"Ann": "first"}, {})
     manifest, told = read(tree)
-    assert {clip.groups["movie"] for clip in manifest.clips} == set(movies[:2])
+    assert {clip.groups["movie"] for clip in manifest.clips} == {movies[0]}
     assert told[movies[2], "clip"].reason == "its film is in no part of split.json"
     assert told["tt9", "clip"].reason == "split.json names it, and it has no graphs"
+    assert sum("is no dict of names and their columns" in r.reason for r in told.values()) == 7
 
 
 def test_tracks_and_names_that_cannot_be_used_take_faces_but_not_the_scene(tree) -> None:
@@ -253,14 +239,6 @@ def test_tracks_and_names_that_cannot_be_used_take_faces_but_not_the_scene(tree)
     offset = sum(-(-clip.frames // 16) * 16 for clip in scene.clips[:2]) / (24000 / 1001)
     for who in owners:
         assert stored(tree, "face_generic", scene, "face", who).start_s.min() >= offset
-
-
-def test_a_films_names_that_cannot_be_read_leave_its_scenes_out(tree) -> None:
-    movie = next(iter(tree.split))
-    put(tree.root / "track_names" / "metadata" / f"{movie}.pkl", write_pickles, {"Ann": "first"}, {})
-    manifest, told = read(tree)
-    assert movie not in {clip.groups["movie"] for clip in manifest.clips}
-    assert sum("is no dict of names and their columns" in r.reason for r in told.values()) == 7
 
 
 def test_numbers_that_are_none_become_0_and_are_counted(tree) -> None:

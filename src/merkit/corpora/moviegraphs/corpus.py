@@ -13,7 +13,7 @@ from merkit.corpora.manifest import Rejected
 from merkit.corpora.moviegraphs.convert import Stores
 from merkit.corpora.moviegraphs.film import Scene, read_film
 from merkit.corpora.moviegraphs.graph import SceneGraph, read_graphs
-from merkit.corpora.moviegraphs.options import Options
+from merkit.corpora.moviegraphs.options import FEATURES, Options
 from merkit.corpora.moviegraphs.tree import Tree
 from merkit.corpora.paths import Root
 from merkit.corpora.utterances import Said, write_utterances
@@ -71,7 +71,12 @@ def _read(root: Root, out: Path | None, options: Options | None = None) -> Found
     stores.finalise()
     write_utterances(said, out)
     facts = {
-        "provenance": {f.extractor_id: {"source": f.source, "fitted_on": list(f.fitted_on)} for f in features},
+        # of stores that an earlier run left, too
+        "provenance": {
+            f.extractor_id: {"source": f.source, "fitted_on": list(f.fitted_on)}
+            for f in FEATURES.values()
+            if (out / "stores" / f.store).is_dir()
+        },
         "dtype": options.dtype,
         "name_threshold": options.name_threshold,
         "not_finite": {name: count for name, count in stores.not_finite.items() if count},
