@@ -39,8 +39,8 @@ CORPORA = ("meld", "emorynlp")
 SEEDS, FOLDS = 5, 3
 FIXED = ("trainer.max_epochs=12", "trainer.watch=last", "trainer.best_by=[]")
 GRIDS: dict[str, dict[str, tuple[object, ...]]] = {
-    "emotx": {"optim.lr": (3e-4, 1e-3), "dropout": (0.2, 0.4), "hidden_dim": (64, 128, 256), "num_enc_layers": (2, 1)},
-    "emotx_1cls": {"optim.lr": (3e-4, 1e-3), "dropout": (0.2, 0.4), "hidden_dim": (64, 128, 256), "num_enc_layers": (2, 1)},
+    "emotx": {"optim.lr": (3e-4, 1e-3), "dropout": (0.2, 0.4), "hidden_dim": (128, 256)},
+    "emotx_1cls": {"optim.lr": (3e-4, 1e-3), "dropout": (0.2, 0.4), "hidden_dim": (128, 256)},
     "transformer": {"optim.lr": (1e-4, 3e-4, 1e-3), "dropout": (0.2, 0.4)},
     "mlp": {"optim.lr": (1e-4, 3e-4, 1e-3, 3e-3), "optim.weight_decay": (1e-2, 1e-1)},
 }
