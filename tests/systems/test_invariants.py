@@ -32,6 +32,7 @@ SMALL = {
     "sse_ft": ("encoder_ffn_embed_dim=16", "encoder_layers=1", "trainer.batch_size=8", "trainer.accelerator=cpu"),
     "emotx": ("hidden_dim=16", "num_heads=4", "feedforward=16", "trainer.batch_size=8", "trainer.accelerator=cpu"),
 }
+# A case is a system, or `system:preset`, and changes.
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "concat": ("fusion", ("model.fusion=concat", "model.late=true", "objective.auxiliary=0.3")),
     "concat-pooled": ("fusion", ("model.fusion=concat", "model.pooling=attention", "model.hidden=8")),
@@ -50,7 +51,15 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "sse_ft-pair": ("sse_ft", ("t_only=true", "a_only=true")),
     "sse_ft-single": ("sse_ft", ("v_only=true",)),
     "sse_ft-context": ("sse_ft", ("data.earlier=2", "data.later=1", "cls={text: mean}")),
+    "sse_ft-mosei": ("sse_ft:mosei", ("encoder_attention_heads=1",)),
+    "sse_ft-bert_like": ("sse_ft:bert_like", ("tune_text=''", "encoder_attention_heads=1")),
+    "sse_ft-co_attention": ("sse_ft:co_attention", ("tune_text=''", "encoder_attention_heads=1")),
+    "sse_ft-context-preset": ("sse_ft:context", ("width=8",)),
     "emotx": ("emotx", ()),
+    "emotx-readme": ("emotx:readme", ("pos_weight=auto",)),
+    "emotx-paper": ("emotx:paper", ("pos_weight=none", "shuffle_characters=true")),
+    "emotx-mlsm-preset": ("emotx:mlsm", ()),
+    "emotx-dialogues": ("emotx:dialogues", ()),
     "emotx-1cls": ("emotx", ("model_no=3.0", "loss=multilabel_soft_margin")),
     "emotx-mlsm": ("emotx", ("model_no=5.0", "shuffle_characters=true")),
     "emotx-scene": ("emotx", ("get_char_targets=false",)),
@@ -59,6 +68,12 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "emotx-mlp": ("emotx", ("model_no=mlp",)),
 }
 cases = pytest.mark.parametrize("case", sorted(CASES))
+
+
+def system_of(case: str) -> str:
+    return CASES[case][0].split(":")[0]
+
+
 MODALITIES = ("text", "speech", "face")
 # What the single-stream baselines judge; they look at nothing else.
 JUDGED = {"emotx-transformer": {"scene", "face"}, "emotx-mlp": {"scene", "face"}}
@@ -66,9 +81,10 @@ JUDGED = {"emotx-transformer": {"scene", "face"}, "emotx-mlp": {"scene", "face"}
 
 def corpus_for(case: str) -> ClipTable:
     """The made corpus that a case's system reads."""
-    if CASES[case][0] != "emotx":
+    if system_of(case) != "emotx":
         table = corpus()
-        kept = {"sse_ft-pair": ("text", "speech"), "sse_ft-single": ("face",)}.get(case, MODALITIES)
+        pairs = ("sse_ft-pair", "sse_ft-bert_like", "sse_ft-co_attention")
+        kept = ("text", "speech") if case in pairs else ("face",) if case == "sse_ft-single" else MODALITIES
         return replace(table, streams={name: table.streams[name] for name in kept})
     table = small_scenes()
     wanted = {"emotx-scene": ["scene"], "emotx-character": ["character"]}.get(case, ["scene", "character"])
@@ -97,9 +113,10 @@ def corpus(n: int = 24) -> ClipTable:
 
 
 def planned(case: str, *changes: str, table: ClipTable | None = None):
-    system, own = CASES[case]
+    (system, _, preset), own = CASES[case][0].partition(":"), CASES[case][1]
     recipe = find_system(system)
-    config = override(recipe.config(), [*SMALL[system], *own, *changes])
+    config = recipe.presets[preset]() if preset else recipe.config()
+    config = override(config, [*SMALL[system], *own, *changes])
     torch.manual_seed(config.trainer.seed)
     table = corpus_for(case) if table is None else table
     return recipe, config, table, recipe.plan(config, table)
@@ -187,12 +204,12 @@ def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
         "fusion": ("model.dropout=0",),
         "emotx": ("dropout=0",),
         "sse_ft": ("dropout=0", "pooler_dropout=0", "modality_dropout=0"),
-    }[CASES[case][0]]
+    }[system_of(case)]
     _, _, _, made = planned(case, *still, table=replace(table, split=np.full(8, "train")))
     batch = batch_of(table, np.arange(8), made)
-    optimiser = torch.optim.Adam(made.model.parameters(), lr=0.02 if CASES[case][0] == "fusion" else 0.005)
+    optimiser = torch.optim.Adam(made.model.parameters(), lr=0.02 if system_of(case) == "fusion" else 0.005)
     made.model.train()
-    for _ in range(150 if CASES[case][0] != "sse_ft" else 300):
+    for _ in range(150 if system_of(case) != "sse_ft" else 300):
         optimiser.zero_grad()
         made.objective(made.model, batch).backward()
         optimiser.step()
