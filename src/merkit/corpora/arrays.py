@@ -41,7 +41,7 @@ class ArraysConfig(Config):
     id: str = ""
     """Column with ids; none = the row number."""
     split: str = "split"
-    """Column with `train`, `valid`, `test`."""
+    """Column with `train`, `valid`, `test`; none = no clip is in any of them."""
     modalities: dict[str, str] = {}  # noqa: RUF012  pydantic copies defaults
     """Modality -> column with its `(n, D)` features. A row of NaN = the clip lacks the modality."""
     targets: dict[str, ArrayTarget] = {"label": ArrayTarget()}  # noqa: RUF012
@@ -112,7 +112,8 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "", split: str 
             x = np.sign(x) * np.sqrt(np.abs(x))
         streams[modality] = TokenColumn.one_per_clip(x, present)
     ids = column(config.id, "id").astype(str) if config.id else np.char.mod("%d", np.arange(n))
-    parts = np.full(n, split) if split and config.split not in columns else column(config.split, "split").astype(str)
+    stated = config.split in columns if split else bool(config.split)
+    parts = column(config.split, "split").astype(str) if stated else np.full(n, split)
     return ClipTable(
         name or Path(root).resolve().name,
         ids,

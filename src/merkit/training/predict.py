@@ -20,6 +20,8 @@ __all__ = ["Answer", "Predicted", "predict_run", "unlabelled"]
 
 # streams whose tokens belong to persons, whoever made them
 _PERSONAL = ("face", "lines")
+# groups that say what a clip is of
+_FILMS = ("movie", "video", "dialogue")
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,7 +162,8 @@ def unlabelled(config: Any) -> Any:
     """
     data = config.data
     kept = {name: type(data).model_fields[name].get_default() for name in ("split", "store", "num_data", "modalities")}
-    arrays = data.arrays.model_copy(update={"targets": {}})
+    groups = {kind: column for kind, column in data.arrays.groups.items() if kind in _FILMS}
+    arrays = data.arrays.model_copy(update={"targets": {}, "split": "", "groups": groups})
     return config.model_copy(update={"data": data.model_copy(update={**kept, "targets": (), "arrays": arrays})})
 
 
@@ -251,7 +254,7 @@ def _name(table: ClipTable, row: int, entity: int) -> str:
 
 def _places(table: ClipTable, root: Path) -> tuple[np.ndarray, np.ndarray]:
     """What each clip is of, `(n,)`, and where in it, `(n, 2)` seconds."""
-    film = next((table.groups[kind] for kind in ("movie", "video", "dialogue") if kind in table.groups), None)
+    film = next((table.groups[kind] for kind in _FILMS if kind in table.groups), None)
     span = np.full((len(table), 2), np.nan)
     if root.suffix == ".parquet" or (root / "manifest.parquet").is_file():
         from merkit.corpora.storage import read_manifest
