@@ -6,11 +6,13 @@ import random
 
 import numpy as np
 import pytest
+import soundfile
 import typer
 from iemocap_tree import FIRST, evaluation, write_dialogue, write_iemocap
+from made import write_clip
 from typer.testing import CliRunner
 
-from merkit.corpora import CORPORA, clip_table, read_manifest, write_manifest
+from merkit.corpora import CORPORA, check_headers, clip_table, read_manifest, write_manifest
 from merkit.corpora.iemocap import DIMENSIONS, EMOTION, TurnName
 from merkit.corpora.label_maps import LABEL_MAPS
 from merkit.corpora.session_folds import session_fold, session_folds
@@ -21,6 +23,7 @@ from merkit.data.votes import with_soft
 from merkit.errors import ConfigError, MediaError, MerkitError
 from merkit.features.sources import Sources
 from merkit.labels import IEMOCAP6, IEMOCAP10
+from merkit.media import AudioChunk, VideoChunk
 from merkit.schema import TargetSpec
 
 # turns of each emotion in the release, as its users count them
@@ -113,6 +116,33 @@ def test_sound_pictures_and_words_lie_on_one_clock(tmp_path) -> None:
     sound = CORPORA["iemocap"].read(tmp_path)
     info = Sources.of(by_id(sound)["Ses01F_impro01_M001"])
     assert (info.start_s, info.sound.start_s) == (14.0, 14.0)
+
+
+def test_extraction_hears_the_turn_and_sees_its_stretch_of_the_dialogue(tmp_path) -> None:
+    write_dialogue(tmp_path, "Ses01F_impro01", FIRST[:1], pictures=False)  # from 6.2901 s to 8.2357 s
+    film = tmp_path / "Session1/dialog/avi/DivX/Ses01F_impro01.avi"
+    film.parent.mkdir(parents=True)
+    red = lambda time_s: (round(20 * time_s), 0, 0)  # noqa: E731
+    write_clip(film, seconds=9, fps=15, video_codec="mpeg4", audio_codec="mp2", tone_hz=440, colour=red)
+    wav = tmp_path / "Session1/sentences/wav/Ses01F_impro01/Ses01F_impro01_F000.wav"
+    times_s = np.arange(round(1.9456 * 16_000)) / 16_000
+    soundfile.write(wav, (0.4 * np.sin(2 * np.pi * 1000 * times_s)).astype(np.float32), 16_000)
+    manifest = check_headers(CORPORA["iemocap"].read(tmp_path))
+    (clip,) = manifest.clips
+    assert len(clip.streams) == 4
+    heard, seen = [], []
+    for chunk in Sources.of(clip).chunks(3.0, video=True, audio=True):
+        if isinstance(chunk, AudioChunk):
+            heard.append(chunk.samples)
+        elif isinstance(chunk, VideoChunk):
+            seen += [(time_s, frame[10, 10, 0]) for time_s, frame in zip(chunk.times_s, chunk.frames, strict=True)]
+    sound = np.concatenate(heard)
+    assert len(sound) / 16_000 == pytest.approx(1.9456, abs=0.01)
+    assert np.abs(np.fft.rfft(sound)).argmax() * 16_000 / len(sound) == pytest.approx(1000, abs=2)
+    assert len(seen) >= 5
+    for time_s, value in seen:
+        assert 0 <= time_s < 1.9456
+        assert int(value) == pytest.approx(20 * (6.2901 + time_s), abs=6)
 
 
 def test_without_pictures_a_turn_is_its_own_file(tmp_path) -> None:
@@ -346,6 +376,16 @@ def test_lost_words_sounds_and_pictures(tmp_path) -> None:
     assert len(manifest) == 8
 
 
+def test_words_that_stand_there_twice(tmp_path) -> None:
+    write_dialogue(tmp_path, "Ses01F_impro01", FIRST)
+    words = file_of(tmp_path, folder="transcriptions")
+    words.write_text(words.read_text() + "Ses01F_impro01_M001 [014.0000-018.0175]: Something else.\n")
+    manifest = CORPORA["iemocap"].read(tmp_path)
+    said = {item: clip.streams[-1].text for item, clip in by_id(manifest).items()}
+    assert said["Ses01F_impro01_M001"] == "I have waited."
+    assert "stand there twice" in reasons(manifest)["Ses01F_impro01_M001"]
+
+
 def test_a_dialogue_in_the_folder_of_another_session(tmp_path) -> None:
     write_iemocap(tmp_path, 2)
     (tmp_path / "Session2/dialog/EmoEvaluation/Ses01F_impro01.txt").write_text(evaluation("Ses01F_impro01", FIRST))
@@ -359,6 +399,7 @@ def test_broken_files_never_end_in_anything_but_an_error_of_merkit(tmp_path) -> 
     files = [file_of(tmp_path, folder=folder) for folder in ("EmoEvaluation", "transcriptions")]
     whole = {file: file.read_bytes() for file in files}
     rng = random.Random(5)
+    read = 0
     for _ in range(150):
         for file in files:
             data = bytearray(whole[file])
@@ -378,11 +419,13 @@ def test_broken_files_never_end_in_anything_but_an_error_of_merkit(tmp_path) -> 
             manifest = CORPORA["iemocap"].read(tmp_path)
         except MerkitError:
             continue
+        read += 1
         for clip in manifest.clips:
             assert clip.span is None or 0 <= clip.span[0] < clip.span[1] < np.inf
             known = target(clip, "dimensions")
             assert ((known.value >= 1) & (known.value <= 5))[known.valid].all()
         clip_table(manifest)
+    assert read > 100  # most damage is to single lines
 
 
 # -- commands

@@ -180,6 +180,19 @@ def test_lists_that_are_not_aligned_move_no_label(tmp_path) -> None:
     assert "train_v.tsv does not name it [face, scene]" in reasons(manifest)[stems[2]]
 
 
+def test_lines_that_are_swapped_are_said_to_be(tmp_path) -> None:
+    stems = stems_of(3, 0, 4)
+    write_list(tmp_path, "train", stems)
+    (tmp_path / "train_t.tsv").write_text("\n".join([HOME, *(f"{stems[i]}.txt" for i in (0, 2, 1, 3))]))
+    write_media(tmp_path / "media", stems)
+    for stem in stems:
+        (tmp_path / "media/text_T" / f"{stem}.txt").write_text(f"words of {stem}")
+    manifest = CORPORA["sse-ft-iemocap"].read(tmp_path)
+    assert [(r.item, r.line) for r in manifest.rejected if r.what == "order of lines"] == [("train_t.tsv", 3)]
+    for clip in manifest.clips:
+        assert [stream.text for stream in clip.streams if stream.text] == [f"words of {clip.id}"]
+
+
 def test_names_that_lead_out_of_the_root_are_no_names(tmp_path) -> None:
     root = tmp_path / "root"
     write_list(root, "train", ["0_s_1_neu"])
@@ -282,7 +295,8 @@ def test_the_same_name_in_two_splits_of_meld_is_two_clips(tmp_path) -> None:
         write_list(tmp_path / "T_data/meld", split, ["dia0_utt1", "dia0_utt0"])
         write_labels(tmp_path / "T_data/meld", split, [f"dia0_utt0,{emotion}", "dia0_utt1,neutral"])
         write_media(tmp_path / "media" / folder, ["dia0_utt0", "dia0_utt1"])
-    (tmp_path / "media/test/facevid/dia0_utt1.mp4").unlink()
+    for folder in ("dev", "test"):
+        (tmp_path / "media" / folder / "facevid/dia0_utt1.mp4").unlink()
     manifest = CORPORA["sse-ft-meld"].read(tmp_path, tmp_path / "out")
     clips = by_id(manifest)
     assert len(clips) == 6
@@ -293,8 +307,9 @@ def test_the_same_name_in_two_splits_of_meld_is_two_clips(tmp_path) -> None:
     ]
     assert clips["valid_dia0_utt0"].path_of("face").parts[-3] == "dev"
     assert clips["valid_dia0_utt1"].context == ("valid_dia0_utt0",)
-    # the file of another split is no stand-in
-    assert clips["test_dia0_utt1"].path_of("face") is None
+    # the file of another split is no stand-in, not even the only one of that name
+    assert clips["train_dia0_utt1"].path_of("face").parts[-3] == "train"
+    assert clips["valid_dia0_utt1"].path_of("face") is clips["test_dia0_utt1"].path_of("face") is None
     assert not check_leakage(clip_table(manifest), group="dialogue").errors
     assert manifest.specs[0].labels == ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
 
@@ -356,6 +371,7 @@ def test_broken_lists_never_end_in_anything_but_an_error_of_merkit(tmp_path) -> 
     files = sorted((tmp_path / "T_data/emocap").iterdir())
     whole = {file: file.read_bytes() for file in files}
     rng = random.Random(3)
+    read = 0
     for _ in range(30):
         for file in files:
             data = bytearray(whole[file])
@@ -377,8 +393,10 @@ def test_broken_lists_never_end_in_anything_but_an_error_of_merkit(tmp_path) -> 
             manifest = CORPORA[name].read(tmp_path, tmp_path / "out")
         except MerkitError:
             continue
+        read += 1
         for clip in manifest.clips:
             stem = clip.id.rpartition("/")[2]
             assert answers(clip)["emotion"][:2] == {"exc": "ex"}.get(stem[-3:], stem[-3:])[:2]
             for stream in clip.streams:
                 assert stream.path is None or stream.path.stem == stem
+    assert read > 15  # most damage is to single lines
