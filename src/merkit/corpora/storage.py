@@ -169,7 +169,7 @@ def _cells_of_targets(column: pa.ChunkedArray) -> list[list[dict[str, Any]]]:
     """The targets of each clip with their numbers as arrays: of 7,000 scenes with hundreds of labels each, Python's own
     numbers would be the whole time of reading."""
     lists = column.combine_chunks()
-    counts = pc.list_value_length(lists).fill_null(0).to_pylist()
+    counts = pc.call_function("list_value_length", [lists]).fill_null(0).to_pylist()
     flat = lists.flatten()
     names, entities = flat.field("name").to_pylist(), flat.field("entity").to_pylist()
     parts = {name: _arrays(flat.field(name)) for name in ("value", "valid", "votes")}
@@ -183,7 +183,7 @@ def _cells_of_targets(column: pa.ChunkedArray) -> list[list[dict[str, Any]]]:
 
 def _arrays(lists: pa.ListArray) -> list[np.ndarray | None]:
     """Each list as an array; None where there is none."""
-    counts = pc.list_value_length(lists).to_pylist()
+    counts = pc.call_function("list_value_length", [lists]).to_pylist()
     flat = lists.flatten().to_numpy(zero_copy_only=False)
     edges = [0, *accumulate(count or 0 for count in counts)]
     return [

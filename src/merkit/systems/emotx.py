@@ -192,7 +192,7 @@ def build_model(config: EmoTxConfig, widths: Mapping[str, int], specs: tuple[Tar
         return SingleStreamModel(
             widths,
             specs,
-            kind=config.model.network,  # ty: ignore[invalid-argument-type]
+            kind=config.model.network,
             looks=looks,
             bin_s=bin_s,
             **(options if config.model.network == "transformer" else {}),
@@ -201,7 +201,7 @@ def build_model(config: EmoTxConfig, widths: Mapping[str, int], specs: tuple[Tar
         widths,
         specs,
         looks=looks,
-        queries=config.model.network,  # ty: ignore[invalid-argument-type]
+        queries=config.model.network,
         width=config.hidden_dim,
         layers=config.num_enc_layers,
         heads=config.num_heads,
