@@ -6,7 +6,7 @@ import torch
 
 SPEECH = ("wav2vec2", "hubert", "wavlm", "data2vec-audio")
 PICTURES = ("vit", "dinov2", "resnet", "convnext", "clip")
-# 20 samples a step, 36 a token: short enough to try every sample
+# 20 samples a step, 40 a token: short enough to try every sample
 CONV = {"conv_dim": (16, 16, 16), "conv_kernel": (10, 3, 3), "conv_stride": (5, 2, 2)}
 
 

@@ -66,7 +66,7 @@ class FabNet(nn.Module):
     @staticmethod
     def prepare(crops: np.ndarray) -> Tensor:
         """Square crops `(n, S, S, 3)` uint8 -> `(n, 3, 256, 256)` in [0, 1]: bilinear, antialiased, no mean or deviation."""
-        x = torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255
+        x = torch.tensor(crops).permute(0, 3, 1, 2).float() / 255
         if x.shape[-2:] != (SIZE, SIZE):
             x = F.interpolate(x, (SIZE, SIZE), mode="bilinear", antialias=True, align_corners=False)
         return x.contiguous(memory_format=torch.channels_last)
