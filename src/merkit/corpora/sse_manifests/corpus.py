@@ -10,7 +10,7 @@ from merkit.corpora.sse_manifests.sets import SETS
 __all__ = ["SSE_MANIFESTS"]
 
 _TREE = """\
-ROOT/[T_data/]{folder}/train_a.tsv, train_t.tsv, train_v.tsv (names, line by line), label_file_train.csv; the same of valid, test
+ROOT/[T_data/]FOLDER/train_a.tsv, train_t.tsv, train_v.tsv, label_file_train.csv; the same of valid, test (FOLDER: {folder})
 ROOT/…/{stem}.wav, {stem}.txt, {stem}.mp4    anywhere below; BERT-like's {stem}.txt of sounds in a folder named audio_token
 ROOT/tokenizer.json                          optional: RoBERTa's, which turns the numbers of the .txt into words
 Where a name is there twice, the file in a folder called train, valid or test is taken for that split."""
@@ -33,7 +33,7 @@ def _corpus(of: str, title: str, licence: str, stem: str, labels: str, split: st
         obtain="the lists: T_data of https://github.com/shamanez/Self-Supervised-Embedding-Fusion-Transformer or "
         "https://github.com/shamanez/BERT-like-is-All-You-Need; the media from the owners of the corpus",
         citation="S. Siriwardhana et al. IEEE Access 8: 176274–176285, 2020; INTERSPEECH 2020, arXiv:2008.06682",
-        tree=_TREE.format(folder=SETS[of].folders[0], stem=stem),
+        tree=_TREE.format(folder=" or ".join(SETS[of].folders), stem=stem),
         modalities=("text", "speech", "face"),
         labels=labels,
         split=split,
