@@ -29,7 +29,9 @@ def _speech(name: str, download: bool) -> Any:
 
 def _pictures(kind: type[SceneEncoderExtractor]) -> Callable[[str, bool], Any]:
     def made(name: str, download: bool) -> Any:
-        if kind is FaceEncoderExtractor and is_fabnet(name):
+        if is_fabnet(name):
+            if kind is not FaceEncoderExtractor:
+                raise ConfigError(f"{name} is FAb-Net, which reads faces: name it for face")
             return FabNetExtractor(name)
         front, _, pooling = name.rpartition(":")
         if front and pooling in _POOLINGS:
