@@ -43,7 +43,7 @@ def test_neither_command_waits_for_torch_to_say_what_it_does():
 
 
 def test_a_film_with_subtitles_becomes_scenes(tmp_path, weights):
-    weights("minilm-l6", "efficientnet-lite0")
+    weights("efficientnet-lite0")
     # two colours, and nothing else to see
     media = write_clip(
         tmp_path / "two.mp4", seconds=8, fps=6, colour=lambda t: (200, 30, 30) if t < 5 else (20, 60, 220)
@@ -52,7 +52,7 @@ def test_a_film_with_subtitles_becomes_scenes(tmp_path, weights):
         "1\n00:00:00,500 --> 00:00:02,000\nRed it is.\n\n2\n00:00:06,000 --> 00:00:07,000\nAnd blue now.\n"
     )
     (tmp_path / "bad.mp4").write_text("nothing")
-    words = ("prepare", "film", media, tmp_path / "bad.mp4", "--out", tmp_path / "out", "--modalities", "scene,text")
+    words = ("prepare", "film", media, tmp_path / "bad.mp4", "--out", tmp_path / "out", "--modalities", "scene")
     done = call(*words, "--min-scene", 2, "--max-scene", 6)
     assert done.exit_code == 0, done.output
     assert "two: 8 s, 2 scenes" in done.stdout
