@@ -132,7 +132,7 @@ def test_units_are_kept_and_damage_is_found(tmp_path, encoder) -> None:
     with pytest.raises(WeightError, match="are not those"):
         SpeechUnits.load(folder)
     (folder / "units.json").write_text(json.dumps(about | {"states": "speech-encoder@0"}))
-    with pytest.raises(WeightError, match="other weights under the same name"):
+    with pytest.raises(WeightError, match="other weights, or another layer"):
         SpeechUnitsExtractor(str(folder))
     with pytest.raises(WeightError, match="no speech units"):
         SpeechUnits.load(tmp_path)

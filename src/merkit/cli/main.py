@@ -17,6 +17,7 @@ from merkit.cli.film import PrepareCommand
 from merkit.cli.predict import predict
 from merkit.cli.prepare import prepare
 from merkit.cli.train import study, train, tune
+from merkit.cli.units import units
 from merkit.cli.weights import weights
 from merkit.errors import MerkitError
 
@@ -38,6 +39,7 @@ app.command()(doctor)
 app.command()(corpora)
 app.command(cls=PrepareCommand)(prepare)
 app.command()(extract)
+app.command()(units)
 app.command()(train)
 app.command()(predict)
 app.command()(evaluate)

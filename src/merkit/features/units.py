@@ -210,6 +210,7 @@ class SpeechUnitsExtractor:
         folder: that `SpeechUnits.save` wrote.
         collapse: runs of one unit are one token.
         download: fetch the encoder if it is not on this machine.
+        encoder: the same encoder under another name, where its folder has moved.
 
     Raises:
         WeightError: no units, no encoder, or an encoder that is not the one whose states they are made for.
@@ -221,14 +222,15 @@ class SpeechUnitsExtractor:
     width = 1
     weights: tuple[str, ...] = ()
 
-    def __init__(self, folder: str, collapse: bool = False, download: bool = False) -> None:
+    def __init__(self, folder: str, collapse: bool = False, download: bool = False, encoder: str = "") -> None:
         self.units = SpeechUnits.load(folder)
-        name, layer = named_layer(self.units.about["encoder"])
+        encoder = encoder or self.units.about["encoder"]
+        name, layer = named_layer(encoder)
         self._states = SpeechEncoderExtractor(name, layer=layer, download=download)
         if self._states.id != self.units.about["states"]:
             raise WeightError(
-                f"{folder}: units of {self.units.about['states']}, but {self.units.about['encoder']} is now "
-                f"{self._states.id}: other weights under the same name"
+                f"{folder}: units of {self.units.about['states']}, but {encoder} is {self._states.id}: "
+                "other weights, or another layer"
             )
         self.params = {"collapse": collapse}
 

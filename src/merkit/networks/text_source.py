@@ -152,8 +152,8 @@ def _from_hub(name: str, download: bool, missing: str, what: str, also: Sequence
     if missing:
         raise WeightError(missing)
     raise WeightError(
-        f"{what} {name!r} is not on this machine, and nothing is fetched unasked: download=true fetches it from the "
-        f"Hugging Face hub, `hf download {name}` does so beforehand, and a folder with config.json, "
+        f"{what} {name!r} is not on this machine, and nothing is fetched unasked: download=true (`--download`) "
+        f"fetches it from the Hugging Face hub, `hf download {name}` does so beforehand, and a folder with config.json, "
         f"{'tokenizer.json' if what == 'text encoder' else 'preprocessor_config.json'} and model.safetensors can be named "
         "in its place"
     )
