@@ -55,7 +55,7 @@ def test_a_film_with_subtitles_becomes_scenes(tmp_path, weights):
     words = ("prepare", "film", media, tmp_path / "bad.mp4", "--out", tmp_path / "out", "--modalities", "scene")
     done = call(*words, "--min-scene", 2, "--max-scene", 6)
     assert done.exit_code == 0, done.output
-    assert "two: 8 s, 2 scenes" in done.stdout
+    assert "two: 8 s, 2 scenes, 0 persons, 2 utterances" in done.stdout
     assert "bad.mp4: left out: " in done.stderr
     first, second = read_manifest(tmp_path / "out").clips
     # what changed is the colour at 5 s, seen at 3 frames a second

@@ -108,7 +108,10 @@ def test_a_bad_film_ends_nothing(tmp_path):
         "b.mp4": f"{files[1]}: is no film",
         "gone.mp4": f"{files[3]}: no such file",
     }
-    assert manifest.facts["films"][0]["warnings"] == ["one packet is damaged"]
+    facts = manifest.facts["films"][0]
+    assert (facts["shots"], facts["persons"], facts["utterances"]) == (7, 3, 3)
+    assert facts["absent"] == {"speech": "the file has no audio stream"}
+    assert facts["warnings"] == ["one packet is damaged"]
 
 
 def test_names_join_what_the_tracker_parted(tmp_path):

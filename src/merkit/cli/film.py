@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PrepareCommand", "film"]
 
-# in this order: a film without pictures is still a film
+# in this order, and as far as they are there: a film without pictures is still a film
 _MODALITIES: "tuple[Modality, ...]" = ("face", "scene", "speech", "text")
+_COUNTED = ("scenes", "shots", "persons", "utterances")
 
 
 class PrepareCommand(TyperCommand):
@@ -176,11 +177,12 @@ def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
         return
     before = set(facts["reading"]["as_before"])
     for each in facts["films"]:
-        typer.echo(
-            f"{each['film']}: {each['duration_s']:.0f} s, {each['scenes']} scenes of {each['shots']} shots, "
-            f"{each['persons']} persons, {each['utterances']} utterances"
-            + (" (read before)" if each["film"] in before else "")
-        )
+        counts = [
+            f"{each['duration_s']:.0f} s",
+            *(_count(each[what], what) for what in _COUNTED if each[what] is not None),
+        ]
+        read = " (read before)" if each["film"] in before else ""
+        typer.echo(f"{each['film']}: {', '.join(counts)}{read}")
         for modality, reason in each["absent"].items():
             if reason != "not asked for":
                 typer.echo(f"  no {modality}: {reason}")
@@ -188,6 +190,15 @@ def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
             typer.secho(f"  {warning}", fg=typer.colors.YELLOW, err=True)
     for each in rejected:
         typer.secho(f"{each['film']}: left out: {each['reason']}", fg=typer.colors.YELLOW, err=True)
-    if len(manifest):
-        typer.echo(f"{len(manifest)} scenes in {out}; who is who: {out / 'persons.csv'}")
-    typer.echo("next:  merkit predict RUN --root " + str(out) if len(manifest) else f"nothing to use in {out}")
+    if not len(manifest):
+        typer.echo("no film could be read")
+        return
+    people = any(each["persons"] for each in facts["films"])
+    typer.echo(
+        f"{_count(len(manifest), 'scenes')} in {out}" + (f"; who is who: {out / 'persons.csv'}" if people else "")
+    )
+    typer.echo(f"next:  merkit predict RUN --root {out}")
+
+
+def _count(number: int, things: str) -> str:
+    return f"{number} {things.removesuffix('s') if number == 1 else things}"

@@ -182,17 +182,19 @@ def _write_people(people: Sequence[Mapping[str, Any]], path: Path) -> None:
 
 def _facts(film: Film, record: "ClipRecord", scenes: int) -> dict[str, Any]:
     about = record.about
+    absent = {each["modality"]: each["reason"] for each in about["presence"] if not each["present"]}
     return {
         "film": film.id,
         "file": film.video.name,
         "subtitles": None if film.subtitles is None else film.subtitles.name,
         "input_sha256": record.input_sha256,
         "duration_s": about["duration_s"],
-        "shots": len(about["shots_s"]) + 1,
+        # shots are found on the way to faces; where nobody looked for those, nobody knows
+        "shots": None if absent.get("face") == "not asked for" else len(about["shots_s"]) + 1,
         "scenes": scenes,
         "persons": len(about["persons"]),
         "utterances": len(about["segments"]),
-        "absent": {each["modality"]: each["reason"] for each in about["presence"] if not each["present"]},
+        "absent": absent,
         "warnings": about["warnings"],
     }
 
