@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from merkit.training.predict import Answer, Predicted
+    from merkit.training.predicted import Answer, Predicted
 
 __all__ = ["predict"]
 

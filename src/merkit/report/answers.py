@@ -11,7 +11,7 @@ from merkit.report.files import write_atomic
 from merkit.report.notice import NOTICE
 
 if TYPE_CHECKING:
-    from merkit.training.predict import Predicted
+    from merkit.training.predicted import Predicted
 
 # A spreadsheet takes a cell that starts like this for a formula; ids and names are a user's.
 _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
@@ -27,7 +27,7 @@ def answers_document(predicted: "Predicted") -> dict[str, Any]:
     Example:
         >>> import numpy as np
         >>> from merkit.schema import TargetSpec
-        >>> from merkit.training.predict import Predicted
+        >>> from merkit.training.predicted import Predicted
         >>> made = Predicted("runs/a", "fusion", 1, (TargetSpec("mood", "multi_label", ("calm",)),), np.array(["x"]),
         ...     np.array([""]), np.full((1, 2), np.nan), np.array([True]), {"mood": np.array([[0.25]])})
         >>> answers_document(made)["clips"][0]["answers"]

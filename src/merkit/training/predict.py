@@ -1,7 +1,6 @@
 """Answers of a trained run for clips that nobody has labelled: per clip and per person, as calibrated probabilities."""
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,91 +9,18 @@ import torch
 
 from merkit.data.table import ClipTable, TokenColumn
 from merkit.errors import ConfigError
-from merkit.schema import TargetSpec
 from merkit.training.config import data_key
 from merkit.training.fit import loader_for
 from merkit.training.measuring import probabilities
+from merkit.training.predicted import Predicted
 from merkit.training.run import Run
 
-__all__ = ["Answer", "Predicted", "predict_run", "unlabelled"]
+__all__ = ["predict_run", "unlabelled"]
 
 # streams whose tokens belong to persons, whoever made them
 _PERSONAL = ("face", "lines")
 # groups that say what a clip is of
 _FILMS = ("movie", "video", "dialogue")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a run says of one question about one clip, or about one person in it.
-
-    Args:
-        clip: id.
-        film: the film, video or dialogue that the clip is of; empty where there is none.
-        start_s: where the clip begins in it, in seconds; None where that is not known.
-        end_s: where it ends.
-        entity: the person; None for the clip as a whole.
-        target: the question.
-        prob: label -> probability; of a regression, dimension -> value.
-    """
-
-    clip: str
-    film: str
-    start_s: float | None
-    end_s: float | None
-    entity: str | None
-    target: str
-    prob: Mapping[str, float]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predicted:
-    """Answers of a run for a folder.
-
-    Args:
-        run: folder of the run.
-        system: name of the recipe.
-        seeds: networks whose mean the answers are.
-        specs: the questions.
-        ids: `(n,)` clips.
-        film: `(n,)` what each is of.
-        span: `(n, 2)` seconds, NaN where not known.
-        seen: `(n,)` bool: whether there is anything that the run can look at. Nothing is answered without.
-        output: target -> `(n, K)`, or `(m, K)` where persons are asked.
-        owner: target asked of persons -> `(m,)` row of the clip of each answer, in rising order.
-        entity: target asked of persons -> `(m,)` who.
-        warnings: what a reader of the answers must know.
-    """
-
-    run: str
-    system: str
-    seeds: int
-    specs: tuple[TargetSpec, ...]
-    ids: np.ndarray
-    film: np.ndarray
-    span: np.ndarray
-    seen: np.ndarray
-    output: Mapping[str, np.ndarray]
-    owner: Mapping[str, np.ndarray] = field(default_factory=dict)
-    entity: Mapping[str, np.ndarray] = field(default_factory=dict)
-    warnings: tuple[str, ...] = ()
-
-    def answers(self) -> Iterator[Answer]:
-        """Clip by clip: first the clip as a whole, then its persons."""
-        for row in np.flatnonzero(self.seen):
-            where = (str(self.ids[row]), str(self.film[row]), *(_known(edge) for edge in self.span[row]))
-            for spec in self.specs:
-                if not spec.per_entity:
-                    yield Answer(*where, None, spec.name, _labelled(spec, self.output[spec.name][row]))
-            people = [(i, spec) for spec in self.specs if spec.per_entity for i in self._rows(spec.name, int(row))]
-            order = list(dict.fromkeys(str(self.entity[spec.name][i]) for i, spec in people))
-            for i, spec in sorted(people, key=lambda each: order.index(str(self.entity[each[1].name][each[0]]))):
-                who = str(self.entity[spec.name][i])
-                yield Answer(*where, who, spec.name, _labelled(spec, self.output[spec.name][i]))
-
-    def _rows(self, name: str, clip: int) -> range:
-        first, last = np.searchsorted(self.owner[name], [clip, clip + 1])
-        return range(int(first), int(last))
 
 
 def predict_run(path: Path, root: Path, *, other_features: bool = False) -> Predicted:
@@ -263,11 +189,3 @@ def _places(table: ClipTable, root: Path) -> tuple[np.ndarray, np.ndarray]:
         for row, clip in enumerate(table.ids):
             span[row] = spans.get(str(clip), (np.nan, np.nan))
     return (np.full(len(table), "") if film is None else film), span
-
-
-def _known(edge_s: float) -> float | None:
-    return None if np.isnan(edge_s) else round(float(edge_s), 3)
-
-
-def _labelled(spec: TargetSpec, values: np.ndarray) -> dict[str, float]:
-    return {label: round(float(value), 6) for label, value in zip(spec.labels, values, strict=True)}
