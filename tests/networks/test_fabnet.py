@@ -107,6 +107,22 @@ def test_crops_of_other_sizes_are_resized_as_pillow_does(crops) -> None:
         assert found.min() >= 0 and found.max() <= 1
 
 
+def test_faces_are_cut_from_the_frame_as_large_as_the_network_sees_them(tmp_path, crops) -> None:
+    from merkit.perception.crops import crop_faces
+
+    torch.save(FORMS["with a layer on top"], tmp_path / "a.pth")
+    extractor = FabNetExtractor(str(convert_fabnet(tmp_path / "a.pth", tmp_path / "fabnet")))
+    pictures = np.random.default_rng(1).integers(0, 256, (4, 300, 400, 3), dtype=np.uint8)
+    follower = OneFaceInTwo(crops[:, ::2, ::2])  # smaller crops than FAb-Net takes
+    frames = FrameTokens(2.0, follower, extractor)
+    frames.see(VideoChunk(pictures, np.arange(4) / 2))
+    tokens: dict = {}
+    frames.finish(tokens, 2.0)
+    cut = [crop_faces(pictures[2 * i], follower.boxes[i : i + 1], size=256)[0] for i in range(2)]
+    assert cut[0].shape == (256, 256, 3)
+    np.testing.assert_allclose(tokens["face", "person_1"].x, extractor(np.stack(cut)), atol=1e-3)
+
+
 def test_frames_without_a_face_have_no_token(tmp_path, crops) -> None:
     torch.save(FORMS["with a layer on top"], tmp_path / "a.pth")
     extractor = FabNetExtractor(str(convert_fabnet(tmp_path / "a.pth", tmp_path / "fabnet")))
@@ -135,9 +151,11 @@ class OneFaceInTwo:
     def __init__(self, crops: np.ndarray) -> None:
         self.crops = crops
 
+    boxes = np.array([[20.0, 30, 250, 260], [100.0, 10, 390, 290]], np.float32)
+
     def update(self, frames: np.ndarray, times_s: np.ndarray):
         class Faces:
-            track, crops = np.zeros(2, int), self.crops[:2]
+            track, crops, boxes = np.zeros(2, int), self.crops[:2], self.boxes
 
             def __len__(self) -> int:
                 return 2

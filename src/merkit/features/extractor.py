@@ -19,7 +19,7 @@ class Extractor(Protocol):
 
     A speech extractor may also have `timed`, which gives a `TokenSequence` for each input with the seconds from its first
     sample that each token is made of, and `least_s`, the seconds below which there is none. Tokens of others are spread
-    evenly over their utterance.
+    evenly over their utterance. A face extractor may have `crop_px`, the side of the crops that it wants; else 112.
 
     Attributes:
         name: what configs, heads and the store call it.

@@ -9,6 +9,8 @@ from merkit.features.joined import joined
 from merkit.features.utterances import Utterance
 from merkit.media import VideoChunk
 from merkit.perception import FaceFollower
+from merkit.perception.crops import PicturePyramid, crops_of
+from merkit.perception.follower import FollowedFaces
 from merkit.schema import Modality, Person, TokenSequence
 
 __all__ = ["FrameTokens", "Seen"]
@@ -98,7 +100,7 @@ class FrameTokens:
             if len(faces):
                 self._track.append(faces.track)
                 self._face_s.append(faces.times_s)
-                self._face_x.append(self.face(faces.crops))
+                self._face_x.append(self.face(self._crops(chunk, faces)))
 
     def finish(self, tokens: dict[tuple[Modality, str | None], TokenSequence], ends_s: float) -> Seen:
         """Closes the follower and adds the tokens to `tokens`.
@@ -125,6 +127,14 @@ class FrameTokens:
         known = np.flatnonzero(owner >= 0)
         known = known[np.argsort(times_s[known], kind="stable")]
         return Seen(found.persons, found.shots_s, times_s[known], owner[known], self.fps)
+
+    def _crops(self, chunk: VideoChunk, faces: FollowedFaces) -> np.ndarray:
+        """The follower's crops, or larger ones from the same squares where the extractor sees more (`crop_px`)."""
+        size = getattr(self.face, "crop_px", None)
+        if size is None or size == faces.crops.shape[1]:
+            return faces.crops
+        frame = np.searchsorted(chunk.times_s, faces.times_s)
+        return crops_of(PicturePyramid(chunk.frames), frame, faces.boxes, size=size)
 
     def _sequence(self, x: np.ndarray, times_s: np.ndarray, ends_s: float) -> TokenSequence:
         return TokenSequence(x, times_s, np.minimum(times_s + 1.0 / self.fps, ends_s))

@@ -9,13 +9,16 @@ import torch
 
 from merkit.features.extractor import extractor_id
 from merkit.features.face import by_batch
-from merkit.networks.fabnet import FABNET_WIDTH, FabNet, load_fabnet
+from merkit.networks.fabnet import FABNET_WIDTH, SIZE, FabNet, load_fabnet
 from merkit.networks.hub_model import find_model, model_sha256
 from merkit.networks.image_encoder import ImageEncoder, ImagePooling, load_image_encoder
 from merkit.schema import Modality
 from merkit.weights.cache import sha256_of
 
 __all__ = ["FabNetExtractor", "FaceEncoderExtractor", "SceneEncoderExtractor"]
+
+# what the face follower cuts for everyone
+_LEAST_PX = 112
 
 
 class SceneEncoderExtractor:
@@ -68,6 +71,11 @@ class FaceEncoderExtractor(SceneEncoderExtractor):
     name = "face-image-encoder"
     modality: Modality = "face"
 
+    @property
+    def crop_px(self) -> int:
+        """Side of the pictures that the encoder sees: crops are cut as large from the frame."""
+        return max(_LEAST_PX, max(self.model.prepare(np.zeros((1, 64, 64, 3), np.uint8)).shape[-2:]))
+
 
 class FabNetExtractor:
     """FAb-Net over face crops: `(n, S, S, 3)` uint8 -> `(n, 256)` float32. A frame without a face has no token.
@@ -83,6 +91,7 @@ class FabNetExtractor:
     version = 1
     modality: Modality = "face"
     width = FABNET_WIDTH
+    crop_px = SIZE
     rate_hz = None
     weights: tuple[str, ...] = ()
 
