@@ -147,6 +147,7 @@ def test_a_store_of_states_becomes_one_of_units(tmp_path, encoder, collapse: boo
     folder = units.save(tmp_path / "units")
     made = write_unit_store(store, folder, tmp_path / "out", collapse=collapse)
     extractor = SpeechUnitsExtractor(str(folder), collapse)
+    assert extractor.statistics_on == ("train",)
     assert made.clips == store.clips and made.about("a") == store.about("a")
     np.testing.assert_array_equal(made.read("a", "face", "person_1").x, store.read("a", "face", "person_1").x)
     for clip in SPLITS:

@@ -214,6 +214,30 @@ def test_older_checkpoints_are_read_as_tensors_only(folders, tmp_path) -> None:
         load_speech_encoder(str(folder))
 
 
+def test_checkpoints_of_2020_are_read_under_their_old_names_and_without_their_heads(tmp_path) -> None:
+    import transformers as t
+    from tiny_sights_and_sounds import CONV
+
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24,
+            "num_conv_pos_embeddings": 8, "num_conv_pos_embedding_groups": 2, "codevector_dim": 8}  # fmt: skip
+    config = t.Wav2Vec2Config(**size, proj_codevector_dim=8, num_codevectors_per_group=4, **CONV)
+    model = t.Wav2Vec2ForPreTraining(config).eval()
+    old = {"parametrizations.weight.original0": "weight_g", "parametrizations.weight.original1": "weight_v"}
+    state = {}
+    for key, value in model.state_dict().items():
+        for new, name in old.items():
+            key = key.replace(new, name)
+        state[key] = value
+    assert "wav2vec2.encoder.pos_conv_embed.conv.weight_g" in state and "project_q.weight" in state
+    config.save_pretrained(tmp_path)
+    t.Wav2Vec2FeatureExtractor(do_normalize=False).save_pretrained(tmp_path)
+    torch.save(state, tmp_path / "pytorch_model.bin")
+    (wave,) = waves((900,))
+    with torch.no_grad():
+        expected = model.wav2vec2(torch.from_numpy(wave)[None]).last_hidden_state[0]
+    np.testing.assert_allclose(load_speech_encoder(str(tmp_path)).encode([wave])[0], expected, atol=1e-5)
+
+
 def test_what_cannot_be_used_is_refused_in_plain_words(folders, tmp_path) -> None:
     from safetensors.torch import load_file, save_file
 

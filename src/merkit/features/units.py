@@ -204,7 +204,7 @@ def _run_starts(x: np.ndarray, segment: np.ndarray | None = None) -> np.ndarray:
 
 
 class SpeechUnitsExtractor:
-    """`(T, 1)` float32 units of each utterance, 0 to k - 1.
+    """`(T, 1)` float32 units of each utterance, 0 to k - 1; `statistics_on` says which splits the centroids saw.
 
     Args:
         folder: that `SpeechUnits.save` wrote.
@@ -233,6 +233,7 @@ class SpeechUnitsExtractor:
                 "other weights, or another layer"
             )
         self.params = {"collapse": collapse}
+        self.statistics_on = tuple(self.units.about["statistics_on"])
 
     @cached_property
     def id(self) -> str:
