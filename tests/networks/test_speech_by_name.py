@@ -149,6 +149,16 @@ def test_the_checkpoint_says_whether_waveforms_are_normalised(tmp_path) -> None:
         np.testing.assert_allclose(encoder.encode([wave])[0], reference(folder, wave, -1), atol=2e-5)
         same = np.allclose(encoder.encode([wave])[0], encoder.encode([3 * wave + 0.1])[0], atol=1e-3)
         assert same == normalise
+    # the convolutions' own normalisation would hide a wrong scale
+    from transformers import AutoFeatureExtractor
+
+    encoder = load_speech_encoder(str(tmp_path / "True"))
+    quiet = [wave * 1e-3 for wave in waves((900, 40))]
+    prepared = encoder._prepared(*padded(quiet, 9.0))
+    for row, wave in enumerate(quiet):
+        theirs = AutoFeatureExtractor.from_pretrained(tmp_path / "True")(wave, sampling_rate=16_000)["input_values"][0]
+        np.testing.assert_allclose(prepared[row, : len(wave)], theirs, atol=1e-4)
+        assert not prepared[row, len(wave) :].any()
     assert model_sha256(find_model(str(tmp_path / "True"), "x")) != model_sha256(
         find_model(str(tmp_path / "False"), "x")
     )
