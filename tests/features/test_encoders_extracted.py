@@ -15,7 +15,8 @@ from merkit.features import ClipExtraction, FeatureStore, Tools, encoder_by_name
 from merkit.features.pictures_by_name import FabNetExtractor, FaceEncoderExtractor, SceneEncoderExtractor
 from merkit.features.speech_by_name import SpeechEncoderExtractor
 from merkit.features.text_by_name import TextEncoderExtractor
-from merkit.features.units import SpeechUnitsExtractor, fit_units, write_unit_store
+from merkit.features.unit_tokens import SpeechUnitsExtractor, write_unit_store
+from merkit.features.units import fit_units
 from merkit.inference.extraction import extraction_tools
 from merkit.media import AudioChunk, VideoChunk, read_clip
 from merkit.networks import load_silero

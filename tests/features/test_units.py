@@ -14,7 +14,8 @@ from merkit.features import ClipRecord, FeatureStore, Row
 from merkit.features import kmeans as module
 from merkit.features.kmeans import fit_centroids, nearest
 from merkit.features.speech_by_name import SpeechEncoderExtractor
-from merkit.features.units import SpeechUnits, SpeechUnitsExtractor, fit_units, write_unit_store
+from merkit.features.unit_tokens import SpeechUnitsExtractor, write_unit_store
+from merkit.features.units import SpeechUnits, fit_units
 from merkit.schema import Clip
 
 RNG = np.random.default_rng(0)

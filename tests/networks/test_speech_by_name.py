@@ -15,7 +15,7 @@ from merkit.errors import ConfigError, MediaError, WeightError
 from merkit.networks import speech_encoder as module
 from merkit.networks.hub_model import find_model, model_sha256
 from merkit.networks.speech_clock import SpeechClock
-from merkit.networks.speech_encoder import load_speech_encoder
+from merkit.networks.speech_pretrained import load_speech_encoder
 
 LENGTHS = (1600, 900, 1600, 2500)
 # kind, normalisation of the convolutions, normalisation before or behind each block

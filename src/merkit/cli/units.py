@@ -38,7 +38,8 @@ def units(
     from merkit.corpora import read_manifest
     from merkit.errors import ConfigError
     from merkit.features import FeatureStore
-    from merkit.features.units import fit_units, write_unit_store
+    from merkit.features.unit_tokens import write_unit_store
+    from merkit.features.units import fit_units
 
     if collapse and store is None:
         raise ConfigError("--collapse goes with --store; for `merkit extract` write speech=OUT:collapse")

@@ -9,7 +9,8 @@ from merkit.features.extractor import Extractor
 from merkit.features.pictures_by_name import FabNetExtractor, FaceEncoderExtractor, SceneEncoderExtractor
 from merkit.features.speech_by_name import SpeechEncoderExtractor, named_layer
 from merkit.features.text_by_name import TextEncoderExtractor
-from merkit.features.units import SpeechUnitsExtractor, is_units
+from merkit.features.unit_tokens import SpeechUnitsExtractor
+from merkit.features.units import is_units
 from merkit.networks.fabnet import is_fabnet
 from merkit.schema import Modality
 

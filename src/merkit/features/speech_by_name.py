@@ -7,7 +7,8 @@ import numpy as np
 
 from merkit.features.extractor import extractor_id
 from merkit.networks.hub_model import find_model, model_sha256
-from merkit.networks.speech_encoder import MAX_S, SpeechEncoder, load_speech_encoder
+from merkit.networks.speech_encoder import MAX_S, SpeechEncoder
+from merkit.networks.speech_pretrained import load_speech_encoder
 from merkit.schema import TokenSequence
 
 __all__ = ["SpeechEncoderExtractor", "named_layer"]
