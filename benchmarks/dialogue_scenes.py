@@ -1,9 +1,11 @@
 """EmoTx against its baselines on dialogues as scenes: MELD and EmoryNLP, words alone.
 
     merkit prepare meld --root MELD --out .work/meld; merkit prepare emorynlp --root EMORYNLP --out .work/emorynlp
-    OMP_NUM_THREADS=1 python -m benchmarks.dialogue_scenes search      # settings of each model, on folds of MELD's train part
+    OMP_NUM_THREADS=1 python -m benchmarks.dialogue_scenes search      # settings, on folds of MELD's train part
     OMP_NUM_THREADS=1 python -m benchmarks.dialogue_scenes train       # five seeds of each on both corpora
     OMP_NUM_THREADS=1 python -m benchmarks.dialogue_scenes table       # docs/results.md
+
+Each stage takes names, models or corpora, to be divided between processes.
 
 Every model has the same number of epochs, ends with its last one, and chooses learning rate, dropout and width by the
 geometric mean of both mAP over three folds of MELD's training dialogues. Valid is read by `table` alone; test never.
@@ -37,12 +39,14 @@ ROOT = Path(".work")
 OUT = ROOT / "dialogue-scenes"
 CORPORA = ("meld", "emorynlp")
 SEEDS, FOLDS = 5, 3
-FIXED = ("trainer.max_epochs=12", "trainer.watch=last", "trainer.best_by=[]")
+FIXED = (
+    "trainer.max_epochs=12", "trainer.watch=last", "trainer.best_by=[]", "trainer.batch_size=16", "shuffle_characters=true",
+)  # fmt: skip
 GRIDS: dict[str, dict[str, tuple[object, ...]]] = {
-    "emotx": {"optim.lr": (3e-4, 1e-3), "dropout": (0.2, 0.4), "hidden_dim": (128, 256)},
-    "emotx_1cls": {"optim.lr": (3e-4, 1e-3), "dropout": (0.2, 0.4), "hidden_dim": (128, 256)},
-    "transformer": {"optim.lr": (1e-4, 3e-4, 1e-3), "dropout": (0.2, 0.4)},
-    "mlp": {"optim.lr": (1e-4, 3e-4, 1e-3, 3e-3), "optim.weight_decay": (1e-2, 1e-1)},
+    "emotx": {"optim.lr": (5e-4, 3e-4), "dropout": (0.3,), "hidden_dim": (256, 128)},
+    "emotx_1cls": {"optim.lr": (5e-4, 3e-4), "dropout": (0.3,), "hidden_dim": (256, 128)},
+    "transformer": {"optim.lr": (1e-4, 3e-4), "dropout": (0.2, 0.4)},
+    "mlp": {"optim.lr": (1e-3, 3e-3), "optim.weight_decay": (1e-2, 1e-1)},
 }
 TITLES = {
     "emotx": "label queries (EmoTx)",
@@ -62,14 +66,16 @@ def scenes(corpus: str) -> ClipTable:
     return emotx.load(config(corpus))
 
 
-def search() -> None:
+def search(*models: str) -> None:
     """Every setting of every model on folds of MELD's training dialogues; what is there already is kept."""
     OUT.mkdir(parents=True, exist_ok=True)
-    file = OUT / "search.json"
-    found: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
     table = scenes("meld").where("train")
     fold = np.random.default_rng(0).permutation(len(table)) % FOLDS
     for model, grid in GRIDS.items():
+        if models and model not in models:
+            continue
+        file = OUT / f"search-{model}.json"
+        found: dict[str, float] = json.loads(file.read_text()) if file.is_file() else {}
         for values in itertools.product(*grid.values()):
             changes = [f"model_no={model}", *(f"{key}={value}" for key, value in zip(grid, values, strict=True))]
             name = " ".join(changes)
@@ -94,14 +100,13 @@ def search() -> None:
 
 def chosen(model: str) -> list[str]:
     """The best settings of a model."""
-    found = json.loads((OUT / "search.json").read_text())
-    own = {name: value for name, value in found.items() if name.split()[0] == f"model_no={model}"}
-    return max(own, key=lambda name: own[name]).split()
+    found = json.loads((OUT / f"search-{model}.json").read_text())
+    return max(found, key=lambda name: found[name]).split()
 
 
-def train_all() -> None:
+def train_all(*corpora: str) -> None:
     """Five seeds of each model on each corpus."""
-    for corpus in CORPORA:
+    for corpus in corpora or CORPORA:
         table = scenes(corpus)
         for model in GRIDS:
             asked = config(corpus, *chosen(model))
@@ -155,8 +160,8 @@ def table_of(corpus: str) -> str:
 
 
 if __name__ == "__main__":
-    {
-        "search": search,
-        "train": train_all,
-        "table": lambda: print("\n\n".join(table_of(corpus) for corpus in CORPORA)),
-    }[sys.argv[1]]()
+    stage, *asked_for = sys.argv[1:]
+    if stage == "table":
+        print("\n\n".join(table_of(corpus) for corpus in asked_for or CORPORA))
+    else:
+        {"search": search, "train": train_all}[stage](*asked_for)

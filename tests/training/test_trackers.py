@@ -91,11 +91,14 @@ def test_a_run_per_seed_with_config_measures_and_summary(tmp_path: Path, wandb: 
         assert asked["config"]["system"] == "fusion" and asked["config"]["trainer"]["seed"] == seed
         assert asked["config"] == {"system": "fusion", **held.config.to_dict()}
         rows = list(csv.DictReader((held.path / "history.csv").open()))
-        assert [m["valid/emotion.macro_f1"] for m in one.logged] == pytest.approx(
+        measured = [m for m in one.logged if "valid/loss" in m]
+        assert [m["valid/emotion.macro_f1"] for m in measured] == pytest.approx(
             [float(row["valid.emotion.macro_f1"]) for row in rows], abs=1e-6
         )
         best = held.record["best"]
-        assert one.logged[-1]["best/watch"] == pytest.approx(best["macro_f1"]["value"], abs=1e-6)
+        losses = [m["train/loss"] for m in one.logged if "train/loss" in m]
+        assert losses == pytest.approx([float(row["train_loss"]) for row in rows], rel=1e-5)
+        assert measured[-1]["best/watch"] == pytest.approx(best["macro_f1"]["value"], abs=1e-6)
         for rule in ("macro_f1", "loss"):
             assert one.summary[f"best/{rule}"] == pytest.approx(best[rule]["value"], abs=1e-6)
             assert one.summary[f"best/{rule}/epoch"] == best[rule]["epoch"]
@@ -160,8 +163,11 @@ def test_csv_holds_what_the_run_itself_holds(tmp_path: Path) -> None:
     run = train("fusion", tiny(tmp_path / "data", "trainer.tracker=csv", "trainer.watch=macro_f1"), tmp_path / "run")
     logged = list(csv.DictReader((run.path / "tracked" / "metrics.csv").open()))
     held = list(csv.DictReader((run.path / "history.csv").open()))
-    assert len(logged) == len(held) == 3
-    for one, other in zip(logged, held, strict=True):
+    losses = [row["train/loss"] for row in logged if row.get("train/loss")]
+    assert [float(loss) for loss in losses] == pytest.approx([float(row["train_loss"]) for row in held], rel=1e-5)
+    measured = [row for row in logged if row["valid/loss"]]
+    assert len(measured) == len(held) == 3
+    for one, other in zip(measured, held, strict=True):
         assert float(one["valid/loss"]) == pytest.approx(float(other["valid.loss"]), abs=1e-6)
         assert one["valid/watch"] == one["valid/emotion.macro_f1"]
 

@@ -150,6 +150,8 @@ class Keeper(pl.Callback):
         rate = trainer.optimizers[0].param_groups[0]["lr"]
         loss = float(torch.stack(self._losses).mean()) if self._losses else float("nan")
         row = {"epoch": epoch, "lr": rate, "train_loss": loss}
+        if trainer.loggers:
+            pl_module.log_dict({"train/loss": loss, "train/lr": rate})
         self.history.append({**row, **{f"valid.{name}": value for name, value in pl_module.measures.items()}})
         if self.watch is not None and self.config.patience and self.watch.text in self.best:
             self.stale = epoch - self.best[self.watch.text]["epoch"]
