@@ -254,3 +254,15 @@ def test_order_depends_on_neither_hashes_nor_the_file_system(tmp_path) -> None:
         for file in root.rglob("*.wav"):
             file.unlink()
     assert bytes_of[0] == bytes_of[1]
+
+
+def test_a_folder_that_nothing_came_into_is_free_again(tmp_path):
+    """A root that holds nothing of a corpus claims OUT and leaves it empty: the corrected command must not need --force."""
+    wrong, right, out = tmp_path / "wrong", tmp_path / "right", tmp_path / "out"
+    wrong.mkdir()
+    right.mkdir()
+    header = "Utterance,Emotion,Sentiment,Speaker,Dialogue_ID,Utterance_ID"
+    (right / "train_sent_emo.csv").write_text(f"{header}\nHi.,joy,positive,Ann,0,0\n")
+    assert call("prepare", "meld", "--root", wrong, "--out", out).exit_code == 1
+    assert call("prepare", "meld", "--root", right, "--out", out).exit_code == 0
+    assert (out / "manifest.parquet").is_file()

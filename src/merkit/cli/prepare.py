@@ -145,7 +145,9 @@ def _space(words: str) -> "LabelSpace":
 def claim(out: Path, source: dict[str, Any], force: bool) -> None:
     """Files that another corpus left in OUT must not be taken for this one's."""
     marker = out / "prepare.json"
-    if marker.exists() and not force:
+    # a folder that holds nothing but a claim was begun for something that could not be read
+    begun = any(path != marker for path in out.iterdir())
+    if marker.exists() and begun and not force:
         try:
             before = json.loads(marker.read_text(encoding="utf-8"))
         except ValueError:
