@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 from merkit.corpora import CORPORA, check_headers, clip_table, read_manifest, write_manifest
 from merkit.corpora.iemocap import DIMENSIONS, EMOTION, TurnName
 from merkit.corpora.label_maps import LABEL_MAPS
-from merkit.corpora.session_folds import session_fold, session_folds
 from merkit.data.columns import TargetColumn
 from merkit.data.context import dialogue_context
+from merkit.data.group_folds import group_fold, group_folds
 from merkit.data.leakage import check_leakage
 from merkit.data.votes import with_soft
 from merkit.errors import ConfigError, MediaError, MerkitError
@@ -205,7 +205,7 @@ def test_folds_by_session_share_nothing(tmp_path) -> None:
     write_iemocap(tmp_path)
     manifest = CORPORA["iemocap"].read(tmp_path)
     table = clip_table(manifest)
-    folds = session_folds(table)
+    folds = group_folds(table)
     tested = np.concatenate([fold.ids[fold.split == "test"] for fold in folds])
     assert sorted(tested) == sorted(table.ids)
     for number, fold in enumerate(folds):
@@ -222,15 +222,15 @@ def test_folds_by_session_share_nothing(tmp_path) -> None:
         improvised = fold.take(np.char.startswith(fold.groups["scenario"], "impro"))
         assert not check_leakage(improvised, group="session").errors
     with pytest.raises(ConfigError, match="there are 5"):
-        session_fold(table, 5)
+        group_fold(table, 5)
     with pytest.raises(ConfigError, match="no groups of kind film"):
-        session_fold(table, 0, "film")
+        group_fold(table, 0, "film")
 
 
 def test_speakers_in_two_parts_tear_dialogues(tmp_path) -> None:
     write_iemocap(tmp_path)
     table = clip_table(CORPORA["iemocap"].read(tmp_path))
-    torn = session_fold(table, 0, "speaker")
+    torn = group_fold(table, 0, "speaker")
     report = check_leakage(torn, group="session")
     found = next(finding for finding in report.errors if finding.kind == "group")
     assert found.count == ((torn.groups["session"] == "Ses01") & (torn.split == "test")).sum()

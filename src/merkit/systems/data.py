@@ -9,8 +9,10 @@ from pydantic import Field
 
 from merkit.config import Config
 from merkit.corpora.arrays import ArraysConfig, read_arrays
+from merkit.corpora.label_maps import LABEL_MAPS
 from merkit.data import splits
-from merkit.data.table import ClipTable
+from merkit.data.group_folds import group_fold
+from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError
 
 __all__ = ["DataConfig", "SplitConfig", "arranged", "load_table", "modalities_of", "targets_of"]
@@ -19,14 +21,15 @@ __all__ = ["DataConfig", "SplitConfig", "arranged", "load_table", "modalities_of
 class SplitConfig(Config):
     """How clips are divided."""
 
-    kind: Literal["official", "group", "kfold", "leave_one_out"] = "official"
-    """`official` = as the corpus says; `group` = shares by whole groups; `kfold`, `leave_one_out` = by groups as well."""
+    kind: Literal["official", "group", "kfold", "leave_one_out", "group_fold"] = "official"
+    """`official` = as the corpus says; `group` = shares by whole groups; `kfold`, `leave_one_out` = by groups as well;
+    `group_fold` = group number `fold` is test, the next one valid, the others train: session folds of IEMOCAP."""
     by: str = "speaker"
     """Which group never lies in two splits: `speaker`, `session`, `dialogue`, `movie` …"""
     folds: int = Field(5, ge=2)
     """Of `kfold`."""
     fold: int = Field(0, ge=0)
-    """Which fold is valid."""
+    """Which fold is valid (`kfold`), which group is test (`group_fold`)."""
     out: str = ""
     """The group that `leave_one_out` leaves out."""
     fractions: tuple[float, ...] = (0.8, 0.1, 0.1)
@@ -52,6 +55,9 @@ class DataConfig(Config):
     """Which modalities the model takes; none = all that are there."""
     targets: tuple[str, ...] = ()
     """Which targets are trained; none = all."""
+    label_map: str = ""
+    """Classes of a corpus as another set: `iemocap4`, `iemocap4_exc` (excitement counts as happiness), `iemocap6`,
+    `one_vs_rest`, `one_vs_rest_exc`; targets that it does not fit stay as they are."""
     text_encoder: str = ""
     """Make text features from the words with this encoder: `minilm`, a Hugging Face name or folder (`roberta-base:pooler`), a
     run of `text_encoder`, or a folder with tuned copies (docs/text-encoders.md)."""
@@ -94,7 +100,7 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
     table = replace(
         table,
         streams={name: table.streams[name] for name in wanted},
-        targets={name: table.targets[name] for name in targets},
+        targets={name: _mapped(table.targets[name], config.label_map) for name in targets},
     )
     return arranged(table, config, where=where, moved=root is not None, split=split)
 
@@ -147,6 +153,17 @@ def targets_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
     return config.targets or tuple(table.targets)
 
 
+def _mapped(column: TargetColumn, name: str) -> TargetColumn:
+    """The column under a label map, where it has categories of the map."""
+    if not name:
+        return column
+    if name not in LABEL_MAPS:
+        raise ConfigError(f"data.label_map={name}: there are {', '.join(LABEL_MAPS)}")
+    chosen = LABEL_MAPS[name]
+    fits = column.spec.kind == "single_label" and set(column.spec.labels) & set(chosen.leads)
+    return chosen.apply(column) if fits else column
+
+
 def _prepared(where: Path, config: DataConfig, moved: bool) -> ClipTable:
     from merkit.corpora import clip_table, read_manifest
     from merkit.features.store import FeatureStore
@@ -165,6 +182,8 @@ def _divided(table: ClipTable, config: SplitConfig) -> ClipTable:
         return splits.kfold_by_group(
             table, config.by, config.folds, config.fold, seed=config.seed, keep_test=config.keep_test
         )
+    if config.kind == "group_fold":
+        return group_fold(table, config.fold, config.by)
     return splits.leave_one_group_out(table, config.by, config.out, keep_test=config.keep_test)
 
 

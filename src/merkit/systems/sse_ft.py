@@ -254,7 +254,7 @@ def _bert_like() -> SSEFTConfig:
         modality_dropout=0.0,
         standardise=False,
         tune_text="roberta-large",
-        data=DataConfig(split=SplitConfig(kind="leave_one_out", by="session", out="5")),
+        data=DataConfig(label_map="iemocap4_exc", split=SplitConfig(kind="group_fold", by="session", fold=4)),
         optim=OptimConfig(lr=1e-5, betas=(0.9, 0.98), weight_decay=0.1, schedule="polynomial", warmup=165),
         trainer=TrainerConfig(max_epochs=10, batch_size=1, accumulate=8, clip=0.0),
     )

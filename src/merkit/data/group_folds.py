@@ -10,19 +10,19 @@ from merkit.errors import ConfigError
 if TYPE_CHECKING:
     from merkit.data.table import ClipTable
 
-__all__ = ["session_fold", "session_folds"]
+__all__ = ["group_fold", "group_folds"]
 
 
-def session_folds(table: "ClipTable", kind: str = "session") -> "list[ClipTable]":
+def group_folds(table: "ClipTable", kind: str = "session") -> "list[ClipTable]":
     """All folds: every group is the test part once and the valid part once.
 
     Raises:
         ConfigError: fewer than three groups, no such kind, or clips of none.
     """
-    return [session_fold(table, fold, kind) for fold in range(len(_names(table, kind)))]
+    return [group_fold(table, fold, kind) for fold in range(len(_names(table, kind)))]
 
 
-def session_fold(table: "ClipTable", fold: int, kind: str = "session") -> "ClipTable":
+def group_fold(table: "ClipTable", fold: int, kind: str = "session") -> "ClipTable":
     """Fold `fold`: of the groups by name, number `fold` is test, the one after it (in a ring) valid, the others train.
 
     An official split is passed over. Nothing is drawn, so that figures of two people are of the same clips.
@@ -33,13 +33,13 @@ def session_fold(table: "ClipTable", fold: int, kind: str = "session") -> "ClipT
         kind: of group.
 
     Raises:
-        ConfigError: as `session_folds`, or there is no such fold.
+        ConfigError: as `group_folds`, or there is no such fold.
 
     Example:
         >>> from merkit.data.table import ClipTable
         >>> ids = np.arange(5).astype(str)
         >>> table = ClipTable("t", ids, np.full(5, ""), {}, {}, {"session": np.array(["1", "1", "2", "3", "2"])})
-        >>> [session_fold(table, fold).split.tolist() for fold in (0, 2)]
+        >>> [group_fold(table, fold).split.tolist() for fold in (0, 2)]
         [['test', 'test', 'valid', 'train', 'valid'], ['valid', 'valid', 'train', 'test', 'train']]
     """
     names = _names(table, kind)
