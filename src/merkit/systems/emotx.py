@@ -336,16 +336,17 @@ def _mlsm() -> EmoTxConfig:
 
 
 def _dialogues() -> EmoTxConfig:
-    """Scenes made of MELD's or EmoryNLP's dialogues: smaller network, more scenes a batch, words alone."""
+    """Scenes made of MELD's or EmoryNLP's dialogues, words alone: a smaller network, characters in random order."""
     default = EmoTxConfig()
     return default.model_copy(
         update={
-            "hidden_dim": 128,
+            "hidden_dim": 256,
             "num_heads": 4,
             "feedforward": 256,
             "dropout": 0.3,
-            "optim": OptimConfig(name="adamw", lr=1e-3, weight_decay=1e-2, schedule="cosine", warmup=0.1),
-            "trainer": default.trainer.model_copy(update={"max_epochs": 30, "batch_size": 32}),
+            "shuffle_characters": True,
+            "optim": OptimConfig(name="adamw", lr=5e-4, weight_decay=1e-2, schedule="cosine", warmup=0.1),
+            "trainer": default.trainer.model_copy(update={"max_epochs": 12, "batch_size": 16}),
         }
     )
 
