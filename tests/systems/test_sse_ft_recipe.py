@@ -146,7 +146,11 @@ def test_presets_are_the_published_commands():
     assert (pair.optim.lr, pair.optim.warmup, pair.trainer.accumulate) == (1e-5, 165, 8)
     assert pair.chosen == ("text", "speech") and pair.target == "one_vs_rest" and pair.head == "linear"
     assert (pair.inter, stacked.inter, stacked.encoder_layers_cross) == ("none", "concat", 1)
-    assert pair.data.split.kind == "group_fold" and pair.data.label_map == "iemocap4_exc" and pair.data.split.by == "session"
+    assert (
+        pair.data.split.kind == "group_fold"
+        and pair.data.label_map == "iemocap4_exc"
+        and pair.data.split.by == "session"
+    )
 
 
 def merkit(*words: object) -> str:
