@@ -89,6 +89,7 @@ def test_a_folder_of_another_corpus_is_not_taken_over(tmp_path, weights):
     weights("efficientnet-lite0")
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "prepare.json").write_text('{"corpus": "meld", "root": null}')
+    (tmp_path / "out" / "rejected.csv").write_text("item,line,field,left_out,reason\n")
     done = call("prepare", "film", tmp_path / "x.mp4", "--out", tmp_path / "out", "--modalities", "scene")
     assert isinstance(done.exception, ConfigError)
     assert "take another folder" in str(done.exception)
