@@ -7,6 +7,7 @@ from typing import Any, cast
 from merkit.errors import ConfigError
 from merkit.features.extractor import Extractor
 from merkit.features.pictures_by_name import FabNetExtractor, FaceEncoderExtractor, SceneEncoderExtractor
+from merkit.features.speech import SpeechExtractor
 from merkit.features.speech_by_name import SpeechEncoderExtractor, named_layer
 from merkit.features.text_by_name import TextEncoderExtractor
 from merkit.features.unit_tokens import SpeechUnitsExtractor
@@ -25,6 +26,9 @@ def _speech(name: str, download: bool) -> Any:
     if is_units(folder):
         return SpeechUnitsExtractor(folder, collapse=collapse, download=download)
     front, layer = named_layer(name)
+    if front in SpeechExtractor.weights:
+        # the encoder that is shipped has an extractor of its own
+        return SpeechExtractor() if layer < 0 else SpeechExtractor(layers=(layer,))
     return SpeechEncoderExtractor(front, layer=layer, download=download)
 
 
@@ -61,9 +65,9 @@ def encoder_by_name(modality: Modality, name: str, *, download: bool = False) ->
     Args:
         modality: what it reads: speech, face, scene or text.
         name: a folder, a name of the catalogue, or a name on the Hugging Face hub. For speech, `:k` behind it takes the
-            output of block k, and a folder of units (`fit_units`) is one too, with `:collapse` behind it where runs of one
-            unit shall be one token; for face and scene, `:cls`, `:mean` or `:pooled`, and for face a folder that
-            `convert_fabnet` made.
+            output of block k (`whisper-tiny-en` alone gives all four side by side), and a folder of units (`fit_units`) is
+            one too, with `:collapse` behind it where runs of one unit shall be one token; for face and scene, `:cls`,
+            `:mean` or `:pooled`, and for face a folder that `convert_fabnet` made.
         download: fetch what is not on this machine.
 
     Raises:
@@ -71,6 +75,8 @@ def encoder_by_name(modality: Modality, name: str, *, download: bool = False) ->
         WeightError: it is not on this machine, or does not fit.
 
     Example:
+        >>> encoder_by_name("speech", "whisper-tiny-en:2").width
+        384
         >>> encoder_by_name("physiology", "x")
         Traceback (most recent call last):
         ...
