@@ -31,31 +31,45 @@ class TokenSampling:
         step: one token in so many, at least 1.
         limit: tokens at most; 0 = no limit.
         random: draw in training.
+        stretch: keep `limit` tokens that follow one another: somewhere in training where `random`, else in the middle.
+        strided: what is not drawn is spread over the whole sequence: the middle token of each of `limit` equal parts.
+        skip_ends: tokens left out at the beginning, and as many at the end; fewer where fewer than `limit` (or 1) would
+            remain.
 
     Raises:
-        ConfigError: a step or a limit that cannot be.
+        ConfigError: a step or a limit that cannot be; a stretch with a step, without a limit, or strided.
 
     Example:
         >>> TokenSampling(8, 300, random=True).counts(np.array([0, 5, 20, 9000]), training=True)
         array([  0,   1,   2, 300])
         >>> TokenSampling(8, 300, random=True).counts(np.array([0, 5, 20, 9000]), training=False)
         array([  0,   1,   3, 300])
+        >>> TokenSampling(limit=4, random=True, stretch=True).places(np.array([9]))[0]  # a random clip, in evaluation
+        array([2, 3, 4, 5])
+        >>> TokenSampling(limit=4, random=True, strided=True, skip_ends=10).places(np.array([60]))[0]
+        array([15, 25, 35, 45])
     """
 
     step: int = 1
     limit: int = 0
     random: bool = False
+    stretch: bool = False
+    strided: bool = False
+    skip_ends: int = 0
 
     def __post_init__(self) -> None:
-        if self.step < 1 or self.limit < 0:
+        if self.step < 1 or self.limit < 0 or self.skip_ends < 0:
             raise ConfigError(f"tokens are sampled with a step of at least 1 and a limit of 0 (none) or more: {self}")
+        if self.stretch and (self.step > 1 or not self.limit or self.strided):
+            raise ConfigError(f"a stretch is `limit` tokens that follow one another, without step or strides: {self}")
 
     def counts(self, lengths: np.ndarray, *, training: bool) -> np.ndarray:
         """`(S,)` tokens that are kept of sequences of `lengths (S,)`."""
+        inner = lengths - 2 * self._skipped(lengths)
         if training and self.random:
-            count = np.minimum(np.maximum(lengths // self.step, 1), lengths)
+            count = np.minimum(np.maximum(inner // self.step, 1), inner)
         else:
-            count = -(-lengths // self.step)
+            count = -(-inner // self.step)
         return np.minimum(count, self.limit) if self.limit else count
 
     def places(self, lengths: np.ndarray, keys: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -73,13 +87,33 @@ class TokenSampling:
             (array([0, 0, 4]), array([1, 2]))
         """
         counts = self.counts(lengths, training=keys is not None)
+        skipped = self._skipped(lengths)
+        first, inner = np.repeat(skipped, counts), np.repeat(lengths - 2 * skipped, counts)
+        within = _within(counts)
+        if self.stretch:
+            return first + within + np.repeat(self._starts(lengths, keys), counts), counts
         if keys is None or not self.random:
-            return self.step * _within(counts), counts
-        sequence = np.repeat(np.arange(len(lengths)), lengths)
-        order = np.lexsort((keys, sequence))
-        chosen = np.sort(order[_within(lengths) < counts[sequence]])
-        first = np.cumsum(lengths) - lengths
-        return chosen - first[sequence[chosen]], counts
+            if self.strided:
+                return first + (2 * within + 1) * inner // (2 * np.repeat(counts, counts)), counts
+            return first + self.step * within, counts
+        at, sequence = _within(lengths), np.repeat(np.arange(len(lengths)), lengths)
+        inside = (at >= skipped[sequence]) & (at < (lengths - skipped)[sequence])
+        order = np.lexsort((keys, ~inside, sequence))  # those that may be drawn come first
+        chosen = np.sort(order[at < counts[sequence]])
+        return at[chosen], counts
+
+    def _skipped(self, lengths: np.ndarray) -> np.ndarray:
+        """`(S,)` tokens left out at either end."""
+        return np.clip((lengths - max(self.limit, 1)) // 2, 0, self.skip_ends)
+
+    def _starts(self, lengths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
+        """`(S,)` where a stretch begins, from the first token that is not left out."""
+        room = np.maximum(lengths - 2 * self._skipped(lengths) - self.limit, 0)
+        if keys is None or not self.random:
+            return room // 2
+        # the number of a sequence's first token decides for all of it; an empty one has none and needs none
+        own = np.append(keys, np.zeros(1, keys.dtype))[np.cumsum(lengths) - lengths]
+        return (own.astype(np.uint64) % (room + 1).astype(np.uint64)).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True)
