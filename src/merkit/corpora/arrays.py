@@ -110,7 +110,8 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "", split: str 
             raise MediaError("holds a value that is not finite", path=path, field=f"modality {modality}, row {row}")
         if modality in config.signed_sqrt:
             x = np.sign(x) * np.sqrt(np.abs(x))
-        streams[modality] = TokenColumn.one_per_clip(x, present)
+        # bytes in a table of features are counts or flags, not pictures
+        streams[modality] = TokenColumn.one_per_clip(x.astype(np.float32, copy=False), present)
     ids = column(config.id, "id").astype(str) if config.id else np.char.mod("%d", np.arange(n))
     stated = config.split in columns if split else bool(config.split)
     parts = column(config.split, "split").astype(str) if stated else np.full(n, split)

@@ -24,7 +24,8 @@ class Tokens:
     """Tokens of one modality.
 
     Args:
-        x: `(B, N, T, D)` float; where a model works per entity, leading axes may be folded into one: `(B, T, D)`.
+        x: `(B, N, T, D)` float, or uint8 pixels, which stay bytes until a model or an augmentation makes numbers in [0, 1]
+            of them; where a model works per entity, leading axes may be folded into one: `(B, T, D)`.
         mask: `(B, N, T)` bool, True = real. A modality that is absent is all False: an ordinary input.
         times: `(B, N, T)` seconds, or None.
     """
@@ -114,7 +115,7 @@ def tokens_of(column: TokenColumn, clips: int, entities: int = 1) -> Tokens:
     else:
         mask = np.zeros((clips, entities, longest), bool)
         mask[column.clip, column.entity] = np.arange(longest) < lengths[:, None]
-        x = np.zeros((*mask.shape, column.width), np.float32)
+        x = np.zeros((*mask.shape, column.width), np.uint8 if tokens.dtype == np.uint8 else np.float32)
         x[mask] = tokens
         times = None
         if column.start_s is not None:

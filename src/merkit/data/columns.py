@@ -33,7 +33,8 @@ class TokenColumn:
     """One modality of all clips: `S` sequences over `R` tokens, sorted by clip, then entity.
 
     Args:
-        x: `(R, D)` float32 in memory, or rows of a store that are read when they are asked for (`x[rows]`, `x[:]`).
+        x: `(R, D)` float32, or uint8 where tokens are pictures, in memory, or rows of a store that are read when they are
+            asked for (`x[rows]`, `x[:]`).
         offsets: `(S + 1,)` int64: sequence `s` is `x[offsets[s] : offsets[s + 1]]`.
         clip: `(S,)` int64: row of the clip that sequence `s` belongs to. Clips without the modality have no sequence.
         entity: `(S,)` int64: place of the entity among the clip's entities; 0 for the clip as a whole.
@@ -66,7 +67,7 @@ class TokenColumn:
         clip = np.arange(len(x)) if present is None else np.flatnonzero(present)
         count = len(clip)
         return cls(
-            np.ascontiguousarray(x[clip], np.float32), np.arange(count + 1), clip.astype(np.int64), np.zeros(count, int)
+            np.ascontiguousarray(x[clip], _kind(x)), np.arange(count + 1), clip.astype(np.int64), np.zeros(count, int)
         )
 
     @classmethod
@@ -78,7 +79,10 @@ class TokenColumn:
             array([0, 2, 3])
         """
         have = [i for i, sequence in enumerate(sequences) if sequence is not None and len(sequence)]
-        arrays = [np.asarray(sequences[i], np.float32) for i in have]
+        given = [np.asarray(sequences[i]) for i in have]
+        # pictures stay bytes as long as all of them are
+        kind = np.uint8 if given and all(each.dtype == np.uint8 for each in given) else np.float32
+        arrays = [each.astype(kind, copy=False) for each in given]
         x = np.concatenate(arrays) if arrays else np.zeros((0, width or 0), np.float32)
         offsets = np.concatenate([[0], np.cumsum([len(array) for array in arrays], dtype=np.int64)]).astype(np.int64)
         return cls(x, offsets, np.array(have, np.int64), np.zeros(len(have), np.int64))
@@ -147,6 +151,10 @@ class TokenColumn:
         yield from (self.offsets, self.clip, self.entity)
         if self.start_s is not None:
             yield self.start_s
+
+
+def _kind(x: np.ndarray) -> type:
+    return np.uint8 if x.dtype == np.uint8 else np.float32
 
 
 def _ranges(first: np.ndarray, count: np.ndarray) -> np.ndarray:

@@ -24,9 +24,10 @@ _SHARE = 0.25  # of free memory that one column may take
 
 
 class StoredRows:
-    """`(R, D)` float32 that lies in a feature store, in the store's number type: `S` stretches of rows without a gap.
+    """`(R, D)` that lies in a feature store, in the store's number type: `S` stretches of rows without a gap.
 
-    Indexing with a slice or with indices reads those rows and nothing else. Pickling keeps the places alone: another
+    Indexing with a slice or with indices reads those rows and nothing else, as float32, or as uint8 where the store
+    holds pixels. Pickling keeps the places alone: another
     process opens the shards itself.
 
     Args:
@@ -36,6 +37,7 @@ class StoredRows:
         element: `(S,)` int64: where it begins in the shard's `x`.
         offsets: `(S + 1,)` int64: stretch `s` is rows `offsets[s]` to `offsets[s + 1]`.
         width: `D`.
+        dtype: of the rows that are given, `float32` or `uint8`.
 
     Example:
         >>> import tempfile
@@ -52,7 +54,6 @@ class StoredRows:
         >>> folder.cleanup()
     """
 
-    dtype = np.dtype(np.float32)
     ndim = 2
 
     def __init__(
@@ -63,8 +64,10 @@ class StoredRows:
         element: np.ndarray,
         offsets: np.ndarray,
         width: int,
+        dtype: np.dtype | type = np.float32,
     ) -> None:
         self.path, self.shards, self.width = path, shards, width
+        self.dtype = np.dtype(dtype)
         self._shard, self._element, self._offsets = shard, element, offsets
         self._files = ShardFiles(path)
 
@@ -78,7 +81,8 @@ class StoredRows:
         offsets = np.append(0, np.cumsum(index.column("length").to_numpy())).astype(np.int64)
         width = index.column("width")[0].as_py() if len(rows) else 0
         shard = np.array([place[name] for name in names], np.int64)
-        return cls(store.path.absolute(), shards, shard, index.column("offset").to_numpy(), offsets, width)
+        kind = np.uint8 if store.dtype == np.uint8 else np.float32
+        return cls(store.path.absolute(), shards, shard, index.column("offset").to_numpy(), offsets, width, kind)
 
     def __len__(self) -> int:
         return int(self._offsets[-1])
@@ -94,7 +98,7 @@ class StoredRows:
         return len(self) * self.width * self.dtype.itemsize
 
     def __getitem__(self, rows: slice | np.ndarray | int | tuple[Any, ...]) -> np.ndarray:
-        """`(P, D)` float32: a slice, indices, or a mask of rows; `x[rows, columns]` and `x[row]` as in numpy.
+        """`(P, D)` float32 or uint8: a slice, indices, or a mask of rows; `x[rows, columns]` and `x[row]` as in numpy.
 
         Raises:
             StoreError: a shard is missing, or shorter than the index says.
@@ -151,7 +155,7 @@ class StoredRows:
         )
 
     def _with(self, shard: np.ndarray, element: np.ndarray, offsets: np.ndarray) -> "StoredRows":
-        other = StoredRows(self.path, self.shards, shard, element, offsets.astype(np.int64), self.width)
+        other = StoredRows(self.path, self.shards, shard, element, offsets.astype(np.int64), self.width, self.dtype)
         other._files = self._files  # files are opened once for all that is taken from one another
         return other
 
@@ -170,7 +174,7 @@ class StoredRows:
         return np.repeat(self._element[stretch], count) + within * self.width
 
     def _read(self, shard: np.ndarray, element: np.ndarray) -> np.ndarray:
-        out = np.empty((len(shard), self.width), np.float32)
+        out = np.empty((len(shard), self.width), self.dtype)
         target = torch.from_numpy(out)
         order = np.argsort(shard, kind="stable")
         bounds = np.flatnonzero(np.diff(shard[order])) + 1
@@ -180,7 +184,7 @@ class StoredRows:
             if own[-1] - own[0] + 1 == len(own):
                 target[own[0] : own[-1] + 1].copy_(rows)
             else:
-                out[own] = rows.float().numpy()
+                out[own] = rows.to(target.dtype).numpy()
         return out
 
     def _rows_of(self, name: str, element: np.ndarray) -> np.ndarray:

@@ -1,7 +1,7 @@
 """One file of tokens: flat arrays in the safetensors layout, written in one stream and read without a copy.
 
 A shard holds four flat tensors, in this order so that each is aligned: `start_s` and `end_s` (float64), `segment`
-(int32), one element a token, and `x` (float32 or float16), `T * D` elements a sequence. The header's metadata lists
+(int32), one element a token, and `x` (float32, float16 or uint8), `T * D` elements a sequence. The header's metadata lists
 what lies where, so a shard explains itself without the index. Any safetensors reader can open it.
 """
 
@@ -23,7 +23,7 @@ __all__ = ["ClipRecord", "Row", "Shard", "write_shard"]
 
 _FORMAT = "merkit-features-1"
 _TENSORS = ("start_s", "end_s", "segment", "x")
-_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I32": np.int32}
+_TYPES = {"F64": np.float64, "F32": np.float32, "F16": np.float16, "I32": np.int32, "U8": np.uint8}
 _CODES = {np.dtype(kind): code for code, kind in _TYPES.items()}
 _MAX_HEADER_BYTES = 100_000_000  # safetensors' own limit
 
@@ -36,7 +36,7 @@ class Row:
         modality: which.
         entity: a person within the clip, or None for the clip as a whole.
         extractor_id: what made the tokens.
-        x: `(T, D)` float32 or float16.
+        x: `(T, D)` float32, float16 or uint8.
         start_s: `(T,)` float64 seconds.
         end_s: `(T,)` float64 seconds.
         segment: `(T,)` int32, index into the clip's segments; -1 where a token belongs to none.

@@ -18,7 +18,7 @@ from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import pyarrow as pa
@@ -31,9 +31,10 @@ from merkit.features.packing import packs, write_pack
 from merkit.features.shard import ClipRecord, Row, Shard, write_shard
 from merkit.schema import Modality, TokenSequence
 
-__all__ = ["FeatureStore"]
+__all__ = ["FeatureStore", "StoreType"]
 
 _FORMAT = 1
+StoreType = Literal["float32", "float16", "uint8"]
 
 
 class FeatureStore:
@@ -59,14 +60,13 @@ class FeatureStore:
         self._shards: dict[str, Shard] = {}
 
     @classmethod
-    def create(
-        cls, path: str | Path, *, dtype: Literal["float32", "float16"] = "float32", shard_bytes: int = 256 << 20
-    ) -> "FeatureStore":
+    def create(cls, path: str | Path, *, dtype: StoreType = "float32", shard_bytes: int = 256 << 20) -> "FeatureStore":
         """Opens the store at `path`, making it first where there is none.
 
         Args:
             path: a folder.
-            dtype: how tokens are kept. `float32` gives back exactly what was extracted; `float16` takes half the room.
+            dtype: how tokens are kept. `float32` gives back exactly what was extracted; `float16` takes half the room;
+                `uint8` is for pixels: whole numbers from 0 to 255, which stay so wherever they are read.
             shard_bytes: about how large a shard may grow; a larger clip has one to itself.
 
         Raises:
@@ -74,8 +74,9 @@ class FeatureStore:
         """
         path = Path(path)
         settings = {"format": _FORMAT, "dtype": dtype, "shard_bytes": shard_bytes}
-        if dtype not in ("float32", "float16") or shard_bytes < 1:
-            raise ValueError(f"dtype is `float32` or `float16`, shard_bytes at least 1; got {dtype!r}, {shard_bytes}")
+        if dtype not in get_args(StoreType) or shard_bytes < 1:
+            known = ", ".join(get_args(StoreType))
+            raise ValueError(f"dtype is one of {known}, shard_bytes at least 1; got {dtype!r}, {shard_bytes}")
         for folder in (path / "parts", path / "shards"):
             folder.mkdir(parents=True, exist_ok=True)
         if not (path / "store.json").exists():
@@ -117,8 +118,7 @@ class FeatureStore:
         """
         rows = []
         for row in record.rows:
-            with np.errstate(over="ignore"):
-                x = np.ascontiguousarray(row.x, self.dtype)
+            x = self._kept(row.x)
             if not (np.isfinite(x).all() and np.isfinite(row.start_s).all() and np.isfinite(row.end_s).all()):
                 raise ValueError(f"{row.extractor_id} gave values that are not finite as {self.dtype}")
             times = (np.ascontiguousarray(row.start_s, np.float64), np.ascontiguousarray(row.end_s, np.float64))
@@ -287,6 +287,14 @@ class FeatureStore:
             raise StoreError("; ".join(damage))
 
     # -- inside
+
+    def _kept(self, x: np.ndarray) -> np.ndarray:
+        """`x` in the store's number type, which for pixels must lose nothing: a rounded or wrapped byte is another picture."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            kept = np.ascontiguousarray(x, self.dtype)
+        if self.dtype == np.uint8 and x.dtype != np.uint8 and not np.array_equal(kept, x):
+            raise ValueError("a store of uint8 holds whole numbers from 0 to 255")
+        return kept
 
     @cached_property
     def _columns(self) -> list[tuple[str, str, int, int, int, int]]:

@@ -1,0 +1,5 @@
+"""MERC2020 / QIA2020: Korean acted clips with an integrated, a face and a speech label."""
+
+from merkit.corpora.merc2020.names import CODES, EMOTION, FACE_EMOTION, LABELS, SPECS, SPEECH_EMOTION, file_id_of
+
+__all__ = ["CODES", "EMOTION", "FACE_EMOTION", "LABELS", "SPECS", "SPEECH_EMOTION", "file_id_of"]
