@@ -31,6 +31,7 @@ class TokenSampling:
         step: one token in so many, at least 1.
         limit: tokens at most; 0 = no limit.
         random: draw in training.
+        evaluation_limit: `limit` in evaluation, where it is another; 0 = the same.
         stretch: keep `limit` tokens that follow one another: somewhere in training where `random`, else in the middle.
         strided: what is not drawn is spread over the whole sequence: the middle token of each of `limit` equal parts.
         skip_ends: tokens left out at the beginning, and as many at the end; fewer where fewer than `limit` (or 1) would
@@ -53,24 +54,26 @@ class TokenSampling:
     step: int = 1
     limit: int = 0
     random: bool = False
+    evaluation_limit: int = 0
     stretch: bool = False
     strided: bool = False
     skip_ends: int = 0
 
     def __post_init__(self) -> None:
-        if self.step < 1 or self.limit < 0 or self.skip_ends < 0:
+        if self.step < 1 or min(self.limit, self.evaluation_limit, self.skip_ends) < 0:
             raise ConfigError(f"tokens are sampled with a step of at least 1 and a limit of 0 (none) or more: {self}")
         if self.stretch and (self.step > 1 or not self.limit or self.strided):
             raise ConfigError(f"a stretch is `limit` tokens that follow one another, without step or strides: {self}")
 
     def counts(self, lengths: np.ndarray, *, training: bool) -> np.ndarray:
         """`(S,)` tokens that are kept of sequences of `lengths (S,)`."""
-        inner = lengths - 2 * self._skipped(lengths)
+        limit = self._most(training)
+        inner = lengths - 2 * self._skipped(lengths, limit)
         if training and self.random:
             count = np.minimum(np.maximum(inner // self.step, 1), inner)
         else:
             count = -(-inner // self.step)
-        return np.minimum(count, self.limit) if self.limit else count
+        return np.minimum(count, limit) if limit else count
 
     def places(self, lengths: np.ndarray, keys: np.ndarray | None = None) -> tuple[np.ndarray, np.ndarray]:
         """Which tokens are kept.
@@ -87,11 +90,14 @@ class TokenSampling:
             (array([0, 0, 4]), array([1, 2]))
         """
         counts = self.counts(lengths, training=keys is not None)
-        skipped = self._skipped(lengths)
+        limit = self._most(keys is not None)
+        skipped = self._skipped(lengths, limit)
         first, inner = np.repeat(skipped, counts), np.repeat(lengths - 2 * skipped, counts)
         within = _within(counts)
         if self.stretch:
-            return first + within + np.repeat(self._starts(lengths, keys), counts), counts
+            return first + within + np.repeat(
+                self._starts(lengths - 2 * skipped - counts, lengths, keys), counts
+            ), counts
         if keys is None or not self.random:
             if self.strided:
                 return first + (2 * within + 1) * inner // (2 * np.repeat(counts, counts)), counts
@@ -102,13 +108,15 @@ class TokenSampling:
         chosen = np.sort(order[at < counts[sequence]])
         return at[chosen], counts
 
-    def _skipped(self, lengths: np.ndarray) -> np.ndarray:
-        """`(S,)` tokens left out at either end."""
-        return np.clip((lengths - max(self.limit, 1)) // 2, 0, self.skip_ends)
+    def _most(self, training: bool) -> int:
+        return self.limit if training or not self.evaluation_limit else self.evaluation_limit
 
-    def _starts(self, lengths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
-        """`(S,)` where a stretch begins, from the first token that is not left out."""
-        room = np.maximum(lengths - 2 * self._skipped(lengths) - self.limit, 0)
+    def _skipped(self, lengths: np.ndarray, limit: int) -> np.ndarray:
+        """`(S,)` tokens left out at either end."""
+        return np.clip((lengths - max(limit, 1)) // 2, 0, self.skip_ends)
+
+    def _starts(self, room: np.ndarray, lengths: np.ndarray, keys: np.ndarray | None) -> np.ndarray:
+        """`(S,)` where a stretch begins: at one of `room + 1` places."""
         if keys is None or not self.random:
             return room // 2
         # the number of a sequence's first token decides for all of it; an empty one has none and needs none

@@ -91,7 +91,9 @@ class Trainee(pl.LightningModule):
             optim = optim.model_copy(update={"module_lr": {_held(k, self): v for k, v in optim.module_lr.items()}})
         optimiser = build_optimiser(holder, optim)
         total = int(self.trainer.estimated_stepping_batches)
-        schedule, plateau = build_schedule(optimiser, optim, total, {"mode": self.watch.mode})
+        schedule, plateau = build_schedule(
+            optimiser, optim, total, {"mode": self.watch.mode}, epochs=max(self.trainer.max_epochs or 1, 1)
+        )
         schedulers: list[dict[str, Any]] = [{"scheduler": schedule, "interval": "step"}]
         if plateau is not None:
             schedulers.append({"scheduler": plateau, "interval": "epoch", "monitor": "valid/watch"})

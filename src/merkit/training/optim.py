@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import torch
+from pydantic import Field
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
@@ -34,6 +35,8 @@ class OptimConfig(Config):
     """How the learning rate goes on after warm-up."""
     warmup: float = 0.0
     """Warm-up: a share of all steps below 1, else a number of steps."""
+    warmup_epochs: float = Field(0.0, ge=0)
+    """Warm-up in epochs; the longer of the two holds."""
     final: float = 0.0
     """Learning rate at the end of `linear`, `polynomial`, `cosine` and each restart, as a share of `lr`."""
     power: float = 1.0
@@ -130,7 +133,12 @@ SCHEDULES: dict[str, Callable[[float, OptimConfig], float]] = {
 
 
 def build_schedule(
-    optimiser: torch.optim.Optimizer, config: OptimConfig, total_steps: int, mode: Mapping[str, Any] | None = None
+    optimiser: torch.optim.Optimizer,
+    config: OptimConfig,
+    total_steps: int,
+    mode: Mapping[str, Any] | None = None,
+    *,
+    epochs: int = 1,
 ) -> tuple[LambdaLR, ReduceLROnPlateau | None]:
     """A per-step schedule with warm-up, and for `plateau` the per-epoch one that goes on top of it.
 
@@ -139,6 +147,7 @@ def build_schedule(
         config: which schedule.
         total_steps: optimiser steps of the whole run.
         mode: `mode` ("min" or "max") of the watched measure, for `plateau`.
+        epochs: passes that these steps are, for `warmup_epochs`.
 
     Example:
         >>> optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=1.0)
@@ -147,6 +156,7 @@ def build_schedule(
         (1.0, 0.5)
     """
     warm = round(config.warmup * total_steps) if config.warmup < 1 else round(config.warmup)
+    warm = max(warm, round(min(config.warmup_epochs / epochs, 1.0) * total_steps))
     shape = SCHEDULES[config.schedule]
 
     def factor(step: int) -> float:

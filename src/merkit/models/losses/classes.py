@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.data.table import TargetColumn
+from merkit.errors import ConfigError
 from merkit.models.losses.balance import class_weights
 from merkit.models.losses.known import known_rows, weighted_mean
 from merkit.schema import TargetSpec
@@ -34,8 +35,13 @@ class CrossEntropyLoss(nn.Module):
     Args:
         spec: the target.
         column: the training part, for `balanced`.
-        smoothing: share in [0, 1] of every target that is spread evenly over all classes.
+        smoothing: share ε in [0, 1] of every target that is spread evenly.
+        spread: over `all` classes, as torch does, so that the true one keeps `1 - ε + ε / K`; or over the `others`, so that
+            it keeps `1 - ε` and each other one gets `ε / (K - 1)`.
         class_weight: `none`, `balanced`, or `K` numbers.
+
+    Raises:
+        ConfigError: a share that cannot be.
 
     Example:
         >>> loss = CrossEntropyLoss(TargetSpec("e", "single_label", ("a", "b")))
@@ -50,10 +56,20 @@ class CrossEntropyLoss(nn.Module):
         column: TargetColumn | None = None,
         *,
         smoothing: float = 0.0,
+        spread: Literal["all", "others"] = "all",
         class_weight: ClassWeight = "none",
     ) -> None:
         super().__init__()
         self.class_weight: Tensor | None
+        labels = len(spec.labels)
+        if spread == "others" and smoothing:
+            # y (1 - ε) + (1 - y) ε / (K - 1) is torch's y (1 - s) + s / K with s = ε K / (K - 1), soft targets included
+            smoothing = smoothing * labels / max(labels - 1, 1)
+        if not 0 <= smoothing <= 1 or spread not in ("all", "others"):
+            raise ConfigError(
+                f"target {spec.name}: smoothing over {spread!r} of {labels} classes: over 'all' at most 1, over the 'others' "
+                f"at most {(labels - 1) / labels:.3g}, which leaves every class the same"
+            )
         self.smoothing = smoothing
         self.register_buffer("class_weight", class_weights(spec, class_weight, column))
 
