@@ -15,7 +15,16 @@ from merkit.data.group_folds import group_fold
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError
 
-__all__ = ["DataConfig", "SplitConfig", "arranged", "load_table", "modalities_of", "targets_of"]
+__all__ = [
+    "DataConfig",
+    "SplitConfig",
+    "arranged",
+    "load_table",
+    "mapped",
+    "modalities_of",
+    "targets_of",
+    "with_text_features",
+]
 
 
 class SplitConfig(Config):
@@ -95,12 +104,12 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
             f"data.root={where}: holds no manifest.parquet (see `merkit prepare`), and data.arrays.modalities names no columns"
         )
     if config.text_encoder:
-        table = _encoded(table, config.text_encoder)
+        table = with_text_features(table, config.text_encoder)
     wanted, targets = modalities_of(config, table), targets_of(config, table)
     table = replace(
         table,
         streams={name: table.streams[name] for name in wanted},
-        targets={name: _mapped(table.targets[name], config.label_map) for name in targets},
+        targets={name: mapped(table.targets[name], config.label_map) for name in targets},
     )
     return arranged(table, config, where=where, moved=root is not None, split=split)
 
@@ -153,8 +162,12 @@ def targets_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:
     return config.targets or tuple(table.targets)
 
 
-def _mapped(column: TargetColumn, name: str) -> TargetColumn:
-    """The column under a label map, where it has categories of the map."""
+def mapped(column: TargetColumn, name: str) -> TargetColumn:
+    """The column under a label map, where it has categories of the map; `name` empty = as it is.
+
+    Raises:
+        ConfigError: there is no such map.
+    """
     if not name:
         return column
     if name not in LABEL_MAPS:
@@ -187,8 +200,12 @@ def _divided(table: ClipTable, config: SplitConfig) -> ClipTable:
     return splits.leave_one_group_out(table, config.by, config.out, keep_test=config.keep_test)
 
 
-def _encoded(table: ClipTable, name: str) -> ClipTable:
-    """The table with text features from its words."""
+def with_text_features(table: ClipTable, name: str) -> ClipTable:
+    """The table with text features from its words, by the encoder that `data.text_encoder` names.
+
+    Raises:
+        ConfigError: the corpus has no words.
+    """
     from merkit.data.table import Provenance, TokenColumn
     from merkit.features.sentences import sentence_encoder
 
