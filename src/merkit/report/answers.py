@@ -18,7 +18,7 @@ _FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 __all__ = ["ANSWER_COLUMNS", "answers_document", "write_answers"]
 
-ANSWER_COLUMNS = ("clip", "film", "start_s", "end_s", "entity", "target", "label", "probability")
+ANSWER_COLUMNS = ("clip", "film", "start_s", "end_s", "entity", "target", "label", "probability", "basis")
 
 
 def answers_document(predicted: "Predicted") -> dict[str, Any]:
@@ -42,6 +42,7 @@ def answers_document(predicted: "Predicted") -> dict[str, Any]:
                 "film": each.film or None,
                 "start_s": each.start_s,
                 "end_s": each.end_s,
+                "basis": each.basis,
                 "answers": {},
                 "entities": {},
             },
@@ -53,12 +54,16 @@ def answers_document(predicted: "Predicted") -> dict[str, Any]:
         "run": predicted.run,
         "system": predicted.system,
         "seeds": predicted.seeds,
+        "views": predicted.views,
+        "power": predicted.power,
         "targets": [
             {"name": s.name, "kind": s.kind, "labels": list(s.labels), "per_entity": s.per_entity}
             for s in predicted.specs
         ],
         "warnings": list(predicted.warnings),
-        "unanswered": [str(clip) for clip, seen in zip(predicted.ids, predicted.seen, strict=True) if not seen],
+        "unanswered": [
+            str(clip) for clip, answered in zip(predicted.ids, predicted.answered, strict=True) if not answered
+        ],
         "clips": list(clips.values()),
     }
 
@@ -67,7 +72,8 @@ def write_answers(predicted: "Predicted", folder: Path) -> tuple[Path, Path]:
     """Writes `answers.json` and `answers.csv`, each by rename, and the notice in full beside them.
 
     In the CSV, a row is one label of one clip or person; `entity` is empty for the clip as a whole, `probability` holds the
-    value where the target is a regression. Text that a spreadsheet would run as a formula gets an apostrophe in front.
+    value where the target is a regression; `basis` is `clip`, or `prior` where a clip shows nothing and the shares of the
+    training labels stand in. Text that a spreadsheet would run as a formula gets an apostrophe in front.
 
     Returns:
         Paths of both files.
@@ -85,7 +91,7 @@ def _rows(predicted: "Predicted") -> Iterator[str]:
         span = ("" if edge is None else f"{edge:.3f}" for edge in (each.start_s, each.end_s))
         where = (_inert(each.clip), _inert(each.film), *span, _inert(each.entity or ""), _inert(each.target))
         for label, prob in each.prob.items():
-            writer.writerow((*where, _inert(label), f"{prob:.6f}"))
+            writer.writerow((*where, _inert(label), f"{prob:.6f}", each.basis))
         yield line.getvalue()
         line.seek(0)
         line.truncate()

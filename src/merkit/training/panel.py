@@ -1,0 +1,232 @@
+"""Networks that answer together about the clips of one folder: what each needs of it, and which clips each sees anything of."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merkit.data.table import ClipTable, TokenColumn
+from merkit.errors import ConfigError
+from merkit.schema import TargetSpec
+from merkit.training.config import data_key
+from merkit.training.run import Run
+
+__all__ = ["Member", "Panel", "common_specs", "open_panel", "seen_of", "unlabelled", "weights_of"]
+
+# streams whose tokens belong to persons, whoever made them
+_PERSONAL = ("face", "lines")
+# groups that say what a clip is of
+FILMS = ("movie", "video", "dialogue")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Member:
+    """One network of a panel.
+
+    Args:
+        run: of one seed.
+        table: the clips, with every stream of the run and no other.
+        weight: in the mean.
+    """
+
+    run: Run
+    table: ClipTable
+    weight: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Panel:
+    """Networks and the clips that they are asked about.
+
+    Args:
+        paths: of the runs, each of one or of several seeds.
+        root: folder of the clips.
+        members: networks; their tables hold the same clips in the same order.
+        specs: the questions that all of them answer.
+        warnings: what a reader of the answers must know.
+    """
+
+    paths: tuple[Path, ...]
+    root: Path
+    members: tuple[Member, ...]
+    specs: tuple[TargetSpec, ...]
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def ids(self) -> np.ndarray:
+        """`(n,)` clips."""
+        return self.members[0].table.ids
+
+    @property
+    def split(self) -> np.ndarray:
+        """`(n,)` split of each clip in its corpus; empty where it is in none."""
+        return self.members[0].table.split
+
+    @property
+    def seen(self) -> np.ndarray:
+        """`(n,)` bool: whether any network has anything to look at."""
+        return np.any([seen_of(member.table) for member in self.members], axis=0)
+
+    def take(self, rows: np.ndarray) -> "Panel":
+        """The same networks before the clips `rows`. Turns of dialogues around a clip are then not there to be looked at."""
+        tables: dict[int, ClipTable] = {}
+        for member in self.members:
+            if id(member.table) not in tables:
+                tables[id(member.table)] = member.table.take(rows)
+        return replace(self, members=tuple(replace(m, table=tables[id(m.table)]) for m in self.members))
+
+    @property
+    def with_context(self) -> bool:
+        """Whether any network sees turns around a clip."""
+        return any(m.run.config.data.earlier or m.run.config.data.later for m in self.members)
+
+
+def open_panel(
+    paths: Sequence[Path],
+    root: Path,
+    *,
+    weights: Sequence[float] = (),
+    targets: Sequence[str] = (),
+    other_features: bool = False,
+) -> Panel:
+    """The networks of some runs, and the clips of a folder as each of them reads it. Targets of the folder are not looked at.
+
+    Args:
+        paths: runs of one or several seeds; seeds, sizes, systems and subsets of modalities may be mixed.
+        root: a prepared folder, or one of arrays as the runs' configs name them.
+        weights: of each network of each run; none = 1 each, so that a run of four seeds counts four times.
+        targets: the questions; none = all, which must be the same for every run.
+        other_features: go on where features come from another extractor than those of training.
+
+    Raises:
+        ConfigError: the runs answer different questions, or the folder lacks what one of them looks at, or its features
+            are others than those of training.
+        StoreError: a run is not finished.
+    """
+    warnings: list[str] = []
+    tables: dict[str, ClipTable] = {}
+    fitted: dict[tuple[str, str], ClipTable] = {}
+    members: list[Member] = []
+    tops = [Run(path) for path in paths]
+    specs = common_specs([run for top in tops for run in top.seeds()], targets)
+    for top, weight in zip(tops, weights_of(weights, len(tops)), strict=True):
+        for run in top.seeds():
+            config = unlabelled(run.config)
+            key = data_key(run.system.name, config)
+            if key not in tables:
+                tables[key] = run.system.load(config, root=root)
+            own = (key, str(run.path.parent if len(top.seeds()) > 1 else run.path))
+            if own not in fitted:
+                fitted[own] = _fitting(run, tables[key], warnings, other_features)
+            members.append(Member(run, fitted[own], weight))
+    first = members[0]
+    for member in members[1:]:
+        if not np.array_equal(member.table.ids, first.table.ids):
+            raise ConfigError(f"{first.run.path} and {member.run.path} read different clips from {root}")
+    return Panel(tuple(paths), root, tuple(members), specs, tuple(dict.fromkeys(warnings)))
+
+
+def weights_of(weights: Sequence[float], runs: int) -> list[float]:
+    """One weight for each run; 1 each where none is given.
+
+    Raises:
+        ConfigError: another number of weights than of runs, or weights that are below 0 or all 0.
+    """
+    made = list(weights) or [1.0] * runs
+    if len(made) != runs:
+        raise ConfigError(f"{len(made)} weights for {runs} runs: give one for each, or none")
+    if not all(0 <= weight < float("inf") for weight in made) or not sum(made):
+        raise ConfigError(f"weights are at least 0 and not all 0, not {made}")
+    return made
+
+
+def common_specs(runs: Sequence[Run], targets: Sequence[str] = ()) -> tuple[TargetSpec, ...]:
+    """The questions that every run answers, and in the same way.
+
+    Args:
+        runs: of one seed each.
+        targets: names of those that are wanted; none = all of every run.
+
+    Raises:
+        ConfigError: a run does not answer one of them, or over other labels, or, without `targets`, answers more.
+    """
+    first = runs[0]
+    wanted = tuple(targets) or tuple(spec.name for spec in first.specs)
+    known = {spec.name: spec for spec in first.specs}
+    for run in runs:
+        answered = {spec.name: spec for spec in run.specs}
+        if lacking := [name for name in wanted if name not in answered]:
+            raise ConfigError(f"{run.path} does not answer {', '.join(lacking)}; it answers {', '.join(answered)}")
+        for name in wanted:
+            if answered[name] != known[name]:
+                raise ConfigError(
+                    f"{run.path} answers {name} over {', '.join(answered[name].labels)}; "
+                    f"{first.path} over {', '.join(known[name].labels)}"
+                )
+        if not targets and len(answered) > len(wanted):
+            more = [name for name in answered if name not in wanted]
+            raise ConfigError(
+                f"{run.path} also answers {', '.join(more)}, {first.path} does not: say which targets are wanted (--target)"
+            )
+    return tuple(known[name] for name in wanted)
+
+
+def seen_of(table: ClipTable) -> np.ndarray:
+    """`(n,)` bool: whether a clip has a token in any stream."""
+    seen = np.zeros(len(table), bool)
+    for column in table.streams.values():
+        seen[column.clip[column.lengths > 0]] = True
+    return seen
+
+
+def unlabelled(config: Any) -> Any:
+    """A run's config for a folder without labels and splits, of which everything is taken.
+
+    Example:
+        >>> from merkit.systems.fusion import FusionConfig
+        >>> unlabelled(FusionConfig(data={"targets": ["emotion"], "num_data": 8})).data.num_data
+        0
+    """
+    data = config.data
+    kept = {name: type(data).model_fields[name].get_default() for name in ("split", "store", "num_data", "modalities")}
+    groups = {kind: column for kind, column in data.arrays.groups.items() if kind in FILMS}
+    arrays = data.arrays.model_copy(update={"targets": {}, "split": "", "groups": groups})
+    return config.model_copy(update={"data": data.model_copy(update={**kept, "targets": (), "arrays": arrays})})
+
+
+def _fitting(run: Run, table: ClipTable, warnings: list[str], other_features: bool) -> ClipTable:
+    """The table with every stream of the run, and no other; what the folder lacks is absent from every clip."""
+    if not len(table):
+        raise ConfigError(f"{table.name} has no clips")
+    record = run.record
+    trained = record["data"].get("provenance", {})
+    streams: dict[str, TokenColumn] = {}
+    for name in record["modalities"]:
+        width, column = record["widths"][name], table.streams.get(name)
+        if column is None or not len(column.x):
+            warnings.append(f"the run looks at {name}, of which there is nothing here")
+            nothing = np.zeros(0, np.int64)
+            column = TokenColumn(
+                np.zeros((0, width), np.float32),
+                np.zeros(1, np.int64),
+                nothing,
+                nothing,
+                np.zeros(0),
+                name in _PERSONAL,
+            )
+        elif column.width != width:
+            raise ConfigError(f"{name} features are {column.width} wide; {run.path} was trained with {width}")
+        else:
+            here = table.provenance[name].source if name in table.provenance else None
+            there = trained.get(name, {}).get("source")
+            if here and there and here.split(";")[0] != there.split(";")[0]:
+                said = f"{name} features are {here}; {run.path} was trained with {there}"
+                if not other_features:
+                    raise ConfigError(f"{said}. Answers would mean nothing (--other-features goes on in spite of it)")
+                warnings.append(said)
+        streams[name] = column
+    if not any(len(column.x) for column in streams.values()):
+        raise ConfigError(f"{table.name} holds nothing of what {run.path} looks at: {', '.join(streams)}")
+    return replace(table, streams=streams, targets={})
