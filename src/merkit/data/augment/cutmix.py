@@ -66,18 +66,17 @@ class CutMix3D:
         edge = (side * (1 - share).sqrt()).floor()
         first = (middle - (edge / 2).floor()).clamp(0, side)
         end = (middle - (edge / 2).floor() + edge).clamp(0, side)
-        at = torch.arange(side)
-        inside = (at >= first[..., None]) & (at < end[..., None])  # (2, B, S): rows, columns
-        box = inside[0, :, :, None] & inside[1, :, None, :]
-        own, other = tokens.mask, tokens.mask[partner]
-        both = own & other
-        # pixels that were replaced, over pixels that there are
-        covered = both.sum((1, 2)).cpu() * box.sum((1, 2)) / (own.sum((1, 2)).cpu() * side * side).clamp_min(1)
-        left = 1 - covered
-        pixels = box.reshape(size, 1, 1, -1, 1).expand(-1, -1, -1, -1, 3).flatten(-2).to(tokens.x.device)
-        x = torch.where(pixels & both[..., None], tokens.x[partner], tokens.x)
-        targets, valid = mixed_targets(batch, specs, partner, left)
-        return replace(
-            batch, tokens={self.stream: Tokens(x, own, tokens.times)}, targets={**batch.targets, **targets},
-            valid={**batch.valid, **valid},
-        )  # fmt: skip
+        box = torch.cat([first, end]).long().T  # (B, 4): top, left, bottom, right
+        both = tokens.mask & tokens.mask[partner]
+        x = tokens.x.clone()
+        source, pictures = (part.unflatten(-1, (side, side, 3)) for part in (tokens.x, x))
+        for b, (other, (top, left, bottom, right)) in enumerate(zip(partner.tolist(), box.tolist(), strict=True)):
+            inside = pictures[b, ..., top:bottom, left:right, :]
+            cut = source[other, ..., top:bottom, left:right, :]
+            inside.copy_(torch.where(both[b, ..., None, None, None], cut, inside))
+        # pixels that are another clip's, over pixels that there are
+        area = (end - first).prod(0) / side**2
+        kept = 1 - area * both.sum((1, 2)).cpu() / tokens.mask.sum((1, 2)).cpu().clamp_min(1)
+        targets, valid = mixed_targets(batch, specs, partner, kept)
+        changed = {self.stream: Tokens(x, tokens.mask, tokens.times)}
+        return replace(batch, tokens=changed, targets=targets, valid=valid)

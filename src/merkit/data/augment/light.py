@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import torch
 
-from merkit.data.augment.steps import checked, chosen, tokens_in, unit_range, with_x
+from merkit.data.augment.steps import checked, chosen, tokens_in, with_x
 from merkit.data.batch import Batch
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
@@ -51,7 +51,9 @@ class BrightnessContrast:
         shape = tuple(tokens.mask.shape[:2])
         alpha, beta = (2 * torch.rand(2, *shape) - 1).unbind()
         hit = chosen(shape, self.prob)
-        x = unit_range(tokens.x)
-        factor = (1 + self.contrast * alpha * hit).to(x)[..., None, None]
-        offset = (self.brightness * beta * hit).to(x)[..., None] * tokens.mask
-        return with_x(batch, self.stream, (x * factor).add_(offset[..., None]).clamp_(0, 1))
+        x, device = tokens.x, tokens.x.device
+        factor, offset = (1 + self.contrast * alpha * hit).to(device), (self.brightness * beta * hit).to(device)
+        if x.dtype == torch.uint8:
+            x, factor = x.float(), factor / 255
+        offset = (offset[..., None] * tokens.mask)[..., None].to(x.dtype)
+        return with_x(batch, self.stream, torch.addcmul(offset, x, factor[..., None, None].to(x.dtype)).clamp_(0, 1))

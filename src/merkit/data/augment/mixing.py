@@ -135,13 +135,13 @@ def mixed_targets(
 
 
 def _mix(a: Tensor, b: Tensor, share: Tensor) -> Tensor:
-    weight = share.to(a.device).reshape(-1, *[1] * (a.ndim - 1))
-    return weight * a + (1 - weight) * b
+    return torch.lerp(b.float(), a.float(), share.to(a.device).reshape(-1, *[1] * (a.ndim - 1)))
 
 
 def _mixed(stream: Tokens, partner: Tensor, share: Tensor) -> Tokens:
-    own = unit_range(stream.x)
-    other, other_mask = own[partner], stream.mask[partner]
-    both = (stream.mask & other_mask)[..., None]
-    one = torch.where(stream.mask[..., None], own, other)
-    return Tokens(torch.where(both, _mix(own, other, share), one), stream.mask | other_mask, stream.times)
+    other, other_mask = unit_range(stream.x[partner]), stream.mask[partner]
+    weight = share.to(other.device)[:, None, None].expand(stream.mask.shape)
+    weight = torch.where(stream.mask & other_mask, weight, stream.mask.to(weight))
+    # indexing has copied, so the mixture can be made in the copy
+    x = other.lerp_(unit_range(stream.x), weight[..., None].to(other))
+    return Tokens(x, stream.mask | other_mask, stream.times)

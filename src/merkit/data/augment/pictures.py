@@ -46,9 +46,10 @@ class Flip:
         """The batch with `stream` mirrored in part."""
         tokens = tokens_in(batch, self.stream)
         side = square_side(tokens.x.shape[-1], self.stream)
-        hit = chosen(tuple(tokens.mask.shape[:2]), self.prob).to(tokens.x.device)
+        hit = chosen(tuple(tokens.mask.shape[:2]), self.prob)
         x = tokens.x.clone()
-        x[hit] = tokens.x[hit].unflatten(-1, (side, side, 3)).flip(-2).flatten(-3)
+        for row, entity in hit.nonzero().tolist():
+            x[row, entity] = tokens.x[row, entity].unflatten(-1, (side, side, 3)).flip(-2).flatten(-3)
         return with_x(batch, self.stream, x)
 
 
@@ -98,7 +99,8 @@ class Rotation:
             cos, sin = angle[row, entity].cos().item(), angle[row, entity].sin().item()
             matrix = torch.tensor([[[cos, -sin, 0.0], [sin, cos, 0.0]]]).to(x)
             grid = F.affine_grid(matrix, [1, 1, side, side], align_corners=False)
-            clip = x[row, entity].unflatten(-1, (side, side, 3)).permute(0, 3, 1, 2).flatten(0, 1)[None]
-            clip = F.grid_sample(clip, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)[0]
-            x[row, entity] = clip.unflatten(0, (-1, 3)).permute(0, 2, 3, 1).flatten(1)
+            clip = x[row, entity].unflatten(-1, (side, side, 3)).permute(0, 3, 1, 2)
+            grid = grid.expand(len(clip), -1, -1, -1)
+            clip = F.grid_sample(clip, grid, mode="bilinear", padding_mode=self.fill, align_corners=False)
+            x[row, entity] = clip.permute(0, 2, 3, 1).flatten(1)
         return with_x(batch, self.stream, x)
