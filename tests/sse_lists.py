@@ -49,3 +49,40 @@ def write_leaking(root: Path, bert_like: bool = False) -> dict[str, list[str]]:
         write_labels(folder, split, [f"{stem},{stem[-3:]}" for stem in stems])
     write_media(root / "media", {stem for stems in parts.values() for stem in stems})
     return parts
+
+
+SIZES = {"train": 24, "valid": 9, "test": 9}
+_WORDS = "yes no good bad day the film is was very not it".split(" ")  # noqa: SIM905  of tests/tiny_encoders.py
+_SEVEN = ("anger", "disgust", "fear", "joy", "neutral", "sadness", "surprise")
+_HEADER = {
+    "meld": "FileName,Emotion",
+    "mosi": "FileName,sentiment_score",
+    "mosei": "FileName,SEVEN,TWO",
+}
+
+
+def write_set(
+    root: Path, of: str, sizes: dict[str, int] | None = None, letters: str = "atv"
+) -> dict[str, dict[str, str]]:
+    """MELD, MOSI or MOSEI as listed: splits apart, dialogues or videos of three clips each, all labels in turn.
+
+    Words are different in every clip, since the leakage check reads them. Returns what each clip's label says.
+    """
+    said: dict[str, dict[str, str]] = {}
+    for number, (split, size) in enumerate((sizes or SIZES).items()):
+        stems = [f"dia{i // 3}_utt{i % 3}" if of == "meld" else f"{split}Video{i // 3}_{i % 3}" for i in range(size)]
+        scores = [round(((5 * i + number) % 13 - 6) * 0.45, 4) for i in range(size)]
+        seven = [f"{round(score):d}" for score in scores]
+        cells = {
+            "meld": [_SEVEN[(i + number) % 7] for i in range(size)],
+            "mosi": [f"{score}" for score in scores],
+            "mosei": [f"{a},{'non' if a == '0' else int(int(a) > 0)}" for a in seven],
+        }[of]
+        write_list(root / "T_data" / of, split, stems, letters)
+        write_labels(root / "T_data" / of, split, map(",".join, zip(stems, cells, strict=True)), _HEADER[of])
+        folder = root / "media" / ("dev" if split == "valid" else split)
+        for i, stem in enumerate(stems):
+            digits = f"{number * 500 + i:04d}"
+            write_media(folder, [stem], " ".join(_WORDS[int(digit)] for digit in digits) + f" {digits[::-1]} {stem}")
+        said[split] = dict(zip(stems, cells, strict=True))
+    return said
