@@ -102,12 +102,14 @@ class TextConfig(Config):
 
     layers: int = Field(12, ge=1)
     """Of the encoder."""
-    heads: int = Field(8, ge=1)
-    """Of attention; must divide the width of the word vectors."""
+    heads: int = Field(8, ge=0)
+    """Of attention; must divide the width of the word vectors. 0 = as many as do, at most four."""
     feedforward: int = Field(2048, ge=1)
     """Inner width of a layer."""
     dropout: float = Field(0.1, ge=0, lt=1)
     """Within the layers."""
+    positions: Literal["sinusoidal", "learned", "none"] = "sinusoidal"
+    """How a word knows its place. Published: not at all."""
     words: int = Field(0, ge=0)
     """Words at most; 0 = all. The challenge's texts have no more than 38."""
 
@@ -150,12 +152,15 @@ class MERC2020Config(Config):
     """Frame attention: weights from a frame alone, or from a frame beside the whole."""
     dropout: float = Field(0.2, ge=0, lt=1)
     """Before the classifiers of speech and face."""
+    drop_path: float = Field(0.2, ge=0, lt=1)
+    """How often the last block of a backbone is left out in training, the first ones less often."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)
     """How often a modality of a clip is hidden in training, in `multimodal`. Published: never."""
+    standardise: bool = True
+    """Bring word vectors, and features without a backbone, to mean 0 and deviation 1 by the training clips. Published: as
+    they are."""
     augment: bool = True
     """Change single clips in training as `speech.…` and `face.…` say; off, none of it."""
-    warmup: float = Field(0.0, ge=0)
-    """Epochs in which the learning rate rises, beside `optim.warmup`."""
     speech: SpeechConfig = SpeechConfig()
     """The speech network."""
     face: FaceConfig = FaceConfig()

@@ -39,6 +39,7 @@ def _text() -> MERC2020Config:
     """transformer_12_8, the published command."""
     return MERC2020Config(
         mode="text",
+        standardise=False,
         label_smoothing=0.1,
         optim=OptimConfig(name="ranger", lr=3e-4, weight_decay=5e-5, schedule="cosine"),
         trainer=_trainer(100, 128),
@@ -54,6 +55,7 @@ def _multimodal() -> MERC2020Config:
         mixup_prob=1.0,
         label_smoothing=0.1,
         modality_dropout=0.0,
+        standardise=False,
         optim=OptimConfig(name="sgd", lr=3e-4, weight_decay=5e-5, momentum=0.9, schedule="step", step_every=0.5),
         trainer=_trainer(20, 16),
     )

@@ -12,6 +12,7 @@ from merkit.data.table import TokenColumn
 from merkit.errors import ConfigError, WeightError
 from merkit.models.classifier import Outputs
 from merkit.models.merc2020.face import FaceNet
+from merkit.models.merc2020.frames import FrameNet
 from merkit.models.merc2020.recurrent import folded
 from merkit.models.merc2020.speech import SpeechNet
 from merkit.models.merc2020.words import WordNet
@@ -42,8 +43,8 @@ class MERC2020Model(nn.Module):
         mode: which networks there are.
         widths: modality -> width of its features; those of other names are not looked at.
         specs: the questions; the first is the task.
-        speech: settings of `SpeechNet`.
-        face: settings of `FaceNet`.
+        speech: settings of `SpeechNet`; with `backbone="none"`, of `FrameNet`, which takes frames of any width as they are.
+        face: settings of `FaceNet`, or in the same way of `FrameNet`.
         text: settings of `WordNet`.
         freeze_backbone: keep what a unimodal run or public weights have taught as it is, batch norm and dropout in
             evaluation mode: in mode `multimodal` the networks, so that the linear layer over them learns; in mode
@@ -106,6 +107,11 @@ class MERC2020Model(nn.Module):
             "text": {"width": widths.get("text", 0), **(text or {})},
         }
         build: dict[str, Any] = {"speech": SpeechNet, "face": FaceNet, "text": WordNet}
+        for name in ("speech", "face"):
+            if settings[name].get("backbone") == "none":
+                del settings[name]["backbone"]
+                settings[name] |= {"width": widths.get(name, 0), "what": name}
+                build[name] = FrameNet
         self.networks: Any = nn.ModuleDict({name: build[name](classes[name], **settings[name]) for name in names})
         self.heads: Any = None
         if fused:
@@ -137,10 +143,11 @@ class MERC2020Model(nn.Module):
         return self
 
     def fit_standardiser(self, streams: Mapping[str, TokenColumn]) -> None:
-        """Sets centre and scale of word vectors from the tokens of the TRAINING part; sound and pictures have scales of
-        their own."""
-        if "text" in self.networks:
-            self.networks["text"].scale.fit(streams["text"].x)
+        """Sets centre and scale of word vectors, and of frames without a backbone, from the tokens of the TRAINING part;
+        sound and pictures have scales of their own."""
+        for name, net in self.networks.items():
+            if hasattr(net, "scale"):
+                net.scale.fit(streams[name].x)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """target -> logits `(B, K)`."""
