@@ -32,6 +32,7 @@ SMALL = {
     "sse_ft": ("encoder_ffn_embed_dim=16", "encoder_layers=1", "trainer.batch_size=8", "trainer.accelerator=cpu"),
     "emotx": ("hidden_dim=16", "num_heads=4", "feedforward=16", "trainer.batch_size=8", "trainer.accelerator=cpu"),
 }
+UNITS = ("speech_units=7", "unit_width=8", "unit_layers=1")
 # A case is a system, or `system:preset`, and changes.
 CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "concat": ("fusion", ("model.fusion=concat", "model.late=true", "objective.auxiliary=0.3")),
@@ -52,8 +53,9 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "sse_ft-single": ("sse_ft", ("v_only=true",)),
     "sse_ft-context": ("sse_ft", ("data.earlier=2", "data.later=1", "cls={text: mean}")),
     "sse_ft-mosei": ("sse_ft:mosei", ("encoder_attention_heads=1",)),
-    "sse_ft-bert_like": ("sse_ft:bert_like", ("tune_text=''", "encoder_attention_heads=1")),
-    "sse_ft-co_attention": ("sse_ft:co_attention", ("tune_text=''", "encoder_attention_heads=1")),
+    "sse_ft-bert_like": ("sse_ft:bert_like", ("tune_text=''", "encoder_attention_heads=1", *UNITS)),
+    "sse_ft-co_attention": ("sse_ft:co_attention", ("tune_text=''", "encoder_attention_heads=1", *UNITS)),
+    "sse_ft-units": ("sse_ft", ("all_in=true", "cls={speech: first}", *UNITS)),
     "sse_ft-context-preset": ("sse_ft:context", ("width=8",)),
     "emotx": ("emotx", ()),
     "emotx-readme": ("emotx:readme", ("pos_weight=auto",)),
@@ -85,10 +87,18 @@ def corpus_for(case: str) -> ClipTable:
         table = corpus()
         pairs = ("sse_ft-pair", "sse_ft-bert_like", "sse_ft-co_attention")
         kept = ("text", "speech") if case in pairs else ("face",) if case == "sse_ft-single" else MODALITIES
-        return replace(table, streams={name: table.streams[name] for name in kept})
+        streams = {name: table.streams[name] for name in kept}
+        if "speech_units=7" in CASES[case][1]:
+            streams["speech"] = as_units(streams["speech"])
+        return replace(table, streams=streams)
     table = small_scenes()
     wanted = {"emotx-scene": ["scene"], "emotx-character": ["character"]}.get(case, ["scene", "character"])
     return replace(table, targets={name: table.targets[name] for name in wanted})
+
+
+def as_units(column: TokenColumn) -> TokenColumn:
+    """Ids 0 to 6 in place of features."""
+    return replace(column, x=(np.abs(column.x[:, :1]) * 10 // 1 % 7).astype(np.float32))
 
 
 def corpus(n: int = 24) -> ClipTable:

@@ -12,6 +12,7 @@ from merkit.features.speech_by_name import SpeechEncoderExtractor, named_layer
 from merkit.features.text_by_name import TextEncoderExtractor
 from merkit.features.unit_tokens import SpeechUnitsExtractor
 from merkit.features.units import is_units
+from merkit.features.waveform import WaveformExtractor
 from merkit.networks.fabnet import is_fabnet
 from merkit.schema import Modality
 
@@ -22,6 +23,8 @@ _COLLAPSE = ":collapse"
 
 
 def _speech(name: str, download: bool) -> Any:
+    if name == WaveformExtractor.name:
+        return WaveformExtractor()
     folder, collapse = name.removesuffix(_COLLAPSE), name.endswith(_COLLAPSE)
     if is_units(folder):
         return SpeechUnitsExtractor(folder, collapse=collapse, download=download)
@@ -66,8 +69,8 @@ def encoder_by_name(modality: Modality, name: str, *, download: bool = False) ->
         modality: what it reads: speech, face, scene or text.
         name: a folder, a name of the catalogue, or a name on the Hugging Face hub. For speech, `:k` behind it takes the
             output of block k (`whisper-tiny-en` alone gives all four side by side), and a folder of units (`fit_units`) is
-            one too, with `:collapse` behind it where runs of one unit shall be one token; for face and scene, `:cls`,
-            `:mean` or `:pooled`, and for face a folder that `convert_fabnet` made.
+            one too, with `:collapse` behind it where runs of one unit shall be one token; `waveform` is the samples
+            themselves. For face and scene, `:cls`, `:mean` or `:pooled`, and for face a folder that `convert_fabnet` made.
         download: fetch what is not on this machine.
 
     Raises:

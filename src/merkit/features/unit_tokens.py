@@ -15,7 +15,24 @@ from merkit.features.store import FeatureStore
 from merkit.features.units import SpeechUnits
 from merkit.schema import TokenSequence
 
-__all__ = ["SpeechUnitsExtractor", "collapsed", "write_unit_store"]
+__all__ = ["SpeechUnitsExtractor", "collapsed", "unit_ids", "write_unit_store"]
+
+
+def unit_ids(units: SpeechUnits) -> tuple[str, str]:
+    """Extractor ids of a row of these units: one token a state, and one a run.
+
+    Example:
+        >>> one, runs = unit_ids(SpeechUnits(np.zeros((2, 3), np.float32), {"states": "speech-encoder@0"}))
+        >>> one.split("@")[0], one == runs
+        ('speech-units', False)
+    """
+    made = [_extractor_id(units, collapse) for collapse in (False, True)]
+    return made[0], made[1]
+
+
+def _extractor_id(units: SpeechUnits, collapse: bool) -> str:
+    hashes = [units.about["states"], units.sha256]
+    return extractor_id(SpeechUnitsExtractor.name, SpeechUnitsExtractor.version, {"collapse": collapse}, hashes)
 
 
 def collapsed(tokens: TokenSequence) -> TokenSequence:
@@ -76,7 +93,7 @@ class SpeechUnitsExtractor:
 
     @cached_property
     def id(self) -> str:
-        return extractor_id(self.name, self.version, self.params, [self.units.about["states"], self.units.sha256])
+        return _extractor_id(self.units, self.params["collapse"])
 
     @property
     def rate_hz(self) -> float | None:
@@ -120,7 +137,8 @@ def write_unit_store(
         StoreError: a clip's speech is made by another encoder than the units are for; `out` is `store`.
         WeightError: no units.
     """
-    units, made_by = SpeechUnits.load(folder), SpeechUnitsExtractor(str(folder), collapse)
+    units = SpeechUnits.load(folder)
+    made_by = _extractor_id(units, collapse)
     if Path(out).resolve() == store.path.resolve():
         raise StoreError(f"{out}: units go into a store of their own")
     target = FeatureStore.create(out)
@@ -140,14 +158,14 @@ def write_unit_store(
                     raise StoreError(
                         f"{store.path}: speech of clip {clip} was made by {source}, not by {units.about['states']}"
                     )
-                tokens, segment, source = _units_of(units, tokens, segment, collapse), segment, made_by.id
+                tokens, segment, source = _units_of(units, tokens, segment, collapse), segment, made_by
                 if collapse:
                     segment = segment[_run_starts(units.assign(np.asarray(store.x(i), np.float32)), segment)]
             rows.append(
                 Row(modality, entity, source, np.asarray(tokens.x, np.float32), tokens.start_s, tokens.end_s, segment)
             )
         input_hash = index["input_sha256"][own[0]]
-        key = record_key(input_hash or "", {"store": store.key_of(clip), "units": made_by.id})
+        key = record_key(input_hash or "", {"store": store.key_of(clip), "units": made_by})
         target.add(ClipRecord(clip, key, input_hash or "", store.about(clip), tuple(rows)))
     target.finalise()
     return target

@@ -11,7 +11,7 @@ Centroids see the training clips alone; which ones is written down, so that `lea
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -72,6 +72,22 @@ class SpeechUnits:
         seen = set(self.about.get("clips", ()))
         return [clip.id for clip in manifest.clips if clip.id in seen and clip.split != "train"]
 
+    def fitted_on(self, ids: np.ndarray, split: np.ndarray) -> tuple[str, ...]:
+        """The splits of a division that hold clips that the centroids were fitted on.
+
+        Args:
+            ids: `(n,)` of clips.
+            split: `(n,)`, as a run divides them, which may be otherwise than the manifest does.
+
+        Example:
+            >>> units = SpeechUnits(np.zeros((1, 1), np.float32), {"clips": ["a", "b"]})
+            >>> units.fitted_on(np.array(["a", "b", "c"]), np.array(["train", "valid", "test"]))
+            ('train', 'valid')
+        """
+        seen = np.isin(ids.astype(str), list(self.about.get("clips", ())))
+        there = set(split[seen].astype(str).tolist())
+        return tuple(name for name in ("train", "valid", "test") if name in there)
+
     def save(self, folder: str | Path) -> Path:
         """Writes `centroids.safetensors` and `units.json`."""
         from safetensors.numpy import save_file
@@ -126,6 +142,7 @@ def fit_units(
     most: int = 200_000,
     seed: int = 0,
     rounds: int = 100,
+    clips: Collection[str] | None = None,
 ) -> SpeechUnits:
     """Units of the states that a store holds, from the training clips of a manifest alone.
 
@@ -137,6 +154,8 @@ def fit_units(
         most: states at most; more are thinned evenly by chance.
         seed: of the thinning and of k-means.
         rounds: of k-means at most.
+        clips: ids of those that are for training, where a run will divide them otherwise than the manifest does (folds by
+            session); None = as the manifest says.
 
     Raises:
         ConfigError: no training clip has speech, states of another encoder, or fewer states than units.
@@ -144,7 +163,7 @@ def fit_units(
     """
     name, layer = named_layer(encoder)
     states = SpeechEncoderExtractor(name, layer=layer).id
-    train = sorted(clip.id for clip in manifest.clips if clip.split == "train")
+    train = sorted(clip.id for clip in manifest.clips if (clip.split == "train" if clips is None else clip.id in clips))
     rows = [(clip, row) for clip in train if (row := store.row(clip, "speech")) is not None]
     if not rows:
         raise ConfigError(f"{store.path}: none of the {len(train)} training clips of {manifest.name} has speech tokens")

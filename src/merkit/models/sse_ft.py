@@ -159,7 +159,8 @@ class SSEFT(nn.Module):
         modality_dropout: probability, in training, that a modality that is there is taken from a clip; never the last one. The
             product of what is found in two others is another quantity than what is found in one: a model that never saw a
             modality missing answers such clips badly.
-        encoders: modality -> module whose `states(ids (B, T), mask)` are `(B, T, D)`, to be trained along.
+        encoders: modality -> module, `Tokens (R, T, F)` -> `Tokens (R, T', D)`, to be trained along (`merkit.models.tuned`,
+            `merkit.models.unit_encoder`). Its width is what `widths` says.
 
     Raises:
         ConfigError: an unknown modality is named.
@@ -238,7 +239,7 @@ class SSEFT(nn.Module):
         self.heads = LabelHeads(self.width, specs)
 
     def fit_standardiser(self, streams: Mapping[str, TokenColumn]) -> None:
-        """Sets each modality's centre and scale from the tokens of the TRAINING part; ids are left as they are."""
+        """Sets each modality's centre and scale from the tokens of the TRAINING part; what an encoder reads stays as it is."""
         for name, stage in self.stages.items():
             if name not in self.encoders:
                 stage.scale.fit(streams[name].x)
@@ -290,10 +291,9 @@ class SSEFT(nn.Module):
 
     def _rows(self, name: str, tokens: Tokens, batch: Batch) -> _Rows:
         """The tokens of each clip, and with context those of the turns around it."""
-        x, mask = tokens.x, tokens.mask
         if name in self.encoders:
-            # ids travel as float32, exact for whole numbers up to 2**24
-            x = self.encoders[name].states(x[..., 0].long(), mask)
+            tokens = self.encoders[name](tokens)
+        x, mask = tokens.x, tokens.mask
         if not self.farthest or batch.context is None or batch.position is None:
             x, mask = x[: batch.size], mask[: batch.size]
             clip, step = mask.nonzero(as_tuple=True)
