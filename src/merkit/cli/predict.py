@@ -1,4 +1,4 @@
-"""`merkit predict`: what a trained run says about clips that nobody has labelled."""
+"""`merkit predict`: what trained runs say about clips that nobody has labelled, as answers and as a challenge's submission."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,12 +15,60 @@ _SHOWN = 20
 
 
 def predict(
-    run: Annotated[Path, typer.Argument(help="A trained run, of one or several seeds, of any system.")],
+    runs: Annotated[
+        list[Path],
+        typer.Argument(help="A trained run, of one or several seeds, of any system; or several that answer together."),
+    ],
     root: Annotated[
         Path, typer.Option(help="What to answer for: a folder from `merkit prepare`, with features; labels not needed.")
     ],
     out: Annotated[Path | None, typer.Option(help="Folder for the answers; none = ROOT/predictions/RUN.")] = None,
     top: Annotated[int, typer.Option(min=1, help="Labels that are shown of each scene and person.")] = 3,
+    views: Annotated[
+        str,
+        typer.Option(
+            help="Views of the pictures: 1 `none`, 2 `hflip`, 6 `hflip+multiply`, 12 `all`; mirrored, upside down, ±10 % light."
+        ),
+    ] = "1",
+    temper: Annotated[
+        float,
+        typer.Option(help="Power T of probabilities before the mean: below 1 flattens (published: 0.1), 1 = none."),
+    ] = 1.0,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Without the temperatures that networks were given on their valid splits.")
+    ] = False,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Weight of each network of a run, once for every RUN; none = 1 each.")
+    ] = None,
+    target: Annotated[
+        list[str] | None, typer.Option(help="Questions to answer; none = all, which every RUN must answer alike.")
+    ] = None,
+    clips: Annotated[
+        list[str] | None, typer.Option(help="Only clips whose ids match this pattern, e.g. 'test/*'; may be repeated.")
+    ] = None,
+    missing: Annotated[
+        str,
+        typer.Option(
+            help="Clips that show nothing: `none` = no answer, and no submission; `prior` = shares of the training labels."
+        ),
+    ] = "none",
+    submission: Annotated[
+        list[Path] | None,
+        typer.Option(help="Template of a challenge (CSV with FileID): write its classes; may be repeated."),
+    ] = None,
+    submission_out: Annotated[
+        Path | None, typer.Option(help="File of the submission; none = TEMPLATE_submission.csv beside the answers.")
+    ] = None,
+    submission_names: Annotated[
+        str,
+        typer.Option(
+            help="Classes as `labels`, `codes` (hap, ang …), `numbers` or LABEL=NAME,…; auto = codes where they fit."
+        ),
+    ] = "auto",
+    submission_columns: Annotated[str, typer.Option(help="Columns of template and submission.")] = "FileID,Emotion",
+    device: Annotated[
+        str, typer.Option(help="Where to compute: `cpu`, `cuda`, or `auto` for a GPU where there is one.")
+    ] = "cpu",
     other_features: Annotated[
         bool,
         typer.Option("--other-features", help="Go on where features come from another extractor than in training."),
@@ -32,6 +80,9 @@ def predict(
     Writes answers.json, and answers.csv with one row per clip, person and label. The answers say which label raters would
     give to an expression, not what anybody feels; people are those of their film alone.
 
+    Several runs answer as the mean of all their networks, each of which counts only where it has something to look at.
+    A call that was stopped goes on where it was.
+
     Examples:
 
         merkit predict runs/emotx --root scenes
@@ -39,23 +90,61 @@ def predict(
         merkit predict runs/mine --root data/new --out answers --top 5
 
         merkit predict runs/mine --root data/new --json | jq '.clips[0].answers'
+
+        merkit predict runs/a runs/b --root prepared --views 12 --temper 0.1 --submission prepared/submissions/test1.csv
     """
     import json
+    import shutil
 
+    from merkit.cli.progress import count_progress
+    from merkit.errors import ConfigError
     from merkit.report.answers import answers_document, write_answers
     from merkit.report.notice import NOTICE_SHORT
-    from merkit.training.predict import predict_run
+    from merkit.report.submission import class_names, clips_asked, submission_of, write_submission
+    from merkit.report.templates import read_template
+    from merkit.training.answering import Answering
+    from merkit.training.panel import open_panel
+    from merkit.training.predict import predict_panel
 
-    predicted = predict_run(run, root, other_features=other_features)
+    if missing not in ("none", "prior"):
+        raise ConfigError(f"--missing {missing}: it is `none` or `prior`")
+    how = Answering(views=views, power=temper, calibrated=not raw, device=device)
+    id_column, _, column = submission_columns.partition(",")
+    templates = [read_template(path, id_column) for path in submission or ()]
+    if submission_out is not None and len(templates) != 1:
+        raise ConfigError("--submission-out names one file: give one --submission with it")
+    panel = open_panel(runs, root, weights=weight or (), targets=target or (), other_features=other_features)
+    if templates:
+        class_names(panel.specs[0], submission_names)
+    candidates = None
+    if templates or clips:
+        chosen, wanted = clips_asked(panel.ids, panel.split, panel.seen, templates, clips or (), missing == "prior")
+        panel, rows = panel.take(wanted)
+        candidates = chosen[rows]
     folder = root if root.is_dir() else root.parent
-    table, sheet = write_answers(predicted, out or folder / "predictions" / run.resolve().name)
-    for warning in predicted.warnings:
-        typer.secho(warning, fg=typer.colors.YELLOW, err=True)
+    out = out or folder / "predictions" / "+".join(run.resolve().name for run in runs)
+    with count_progress("answering", quiet=as_json) as told:
+        predicted = predict_panel(
+            panel, how, missing="prior" if missing == "prior" else "none", kept=out / "so-far", told=told
+        )
+    files = list(write_answers(predicted, out))
+    notes = [*predicted.warnings]
+    for template in templates:
+        classes, bare = submission_of(predicted, template, "", submission_names, candidates)
+        at = submission_out or out / f"{template.path.stem}_submission.csv"
+        files.append(write_submission(template, classes, at, column or "Emotion"))
+        if bare:
+            notes.append(
+                f"{at}: {len(bare)} of {len(classes)} files show nothing; the commonest class of training stands there"
+            )
+    shutil.rmtree(out / "so-far", ignore_errors=True)
+    for note in notes:
+        typer.secho(note, fg=typer.colors.YELLOW, err=True)
     if as_json:
         typer.echo(json.dumps(answers_document(predicted), ensure_ascii=False, indent=1))
         return
     _show(predicted, top)
-    typer.echo(f"{table} · {sheet}")
+    typer.echo(" · ".join(map(str, files)))
     typer.echo(NOTICE_SHORT)
 
 

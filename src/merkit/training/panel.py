@@ -69,18 +69,21 @@ class Panel:
         """`(n,)` bool: whether any network has anything to look at."""
         return np.any([seen_of(member.table) for member in self.members], axis=0)
 
-    def take(self, rows: np.ndarray) -> "Panel":
-        """The same networks before the clips `rows`. Turns of dialogues around a clip are then not there to be looked at."""
+    def take(self, wanted: np.ndarray) -> "tuple[Panel, np.ndarray]":
+        """The same networks before the clips `wanted (n,)` alone, or, where a network sees turns around a clip, before the
+        whole dialogues that these are of; and the rows `(m,)` of those clips.
+        """
+        first = self.members[0].table
+        if first.dialogue is not None and any(
+            m.run.config.data.earlier or m.run.config.data.later for m in self.members
+        ):
+            wanted = np.isin(first.dialogue, first.dialogue[wanted])
+        rows = np.flatnonzero(wanted)
         tables: dict[int, ClipTable] = {}
         for member in self.members:
             if id(member.table) not in tables:
                 tables[id(member.table)] = member.table.take(rows)
-        return replace(self, members=tuple(replace(m, table=tables[id(m.table)]) for m in self.members))
-
-    @property
-    def with_context(self) -> bool:
-        """Whether any network sees turns around a clip."""
-        return any(m.run.config.data.earlier or m.run.config.data.later for m in self.members)
+        return replace(self, members=tuple(replace(m, table=tables[id(m.table)]) for m in self.members)), rows
 
 
 def open_panel(
