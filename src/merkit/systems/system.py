@@ -11,7 +11,7 @@ from merkit.data.table import ClipTable
 from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
-from merkit.systems import emotx, fusion, sse_ft, text_encoder
+from merkit.systems import emotx, fusion, merc2020, sse_ft, text_encoder
 from merkit.systems.data import load_table
 from merkit.training.fit import Plan
 
@@ -66,6 +66,15 @@ SYSTEMS: dict[str, System] = {
     "sse_ft": System("sse_ft", sse_ft.SSEFTConfig, sse_ft.plan, sse_ft.build_model, sse_ft.PRESETS, sse_ft.load),
     "emotx": System(
         "emotx", emotx.EmoTxConfig, emotx.plan, emotx.build_model, emotx.PRESETS, emotx.load, emotx.sampling
+    ),
+    "merc2020": System(
+        "merc2020",
+        merc2020.MERC2020Config,
+        merc2020.plan,
+        merc2020.build_model,
+        merc2020.PRESETS,
+        merc2020.load,
+        merc2020.sampling,
     ),
 }
 
