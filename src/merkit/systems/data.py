@@ -184,8 +184,12 @@ def _prepared(where: Path, config: DataConfig, moved: bool) -> ClipTable:
     manifest = read_manifest(where)
     folder = where if where.is_dir() else where.parent
     path = config.store if config.store is not None and not moved else folder / "features"
-    store = FeatureStore.open(path) if path.is_dir() else None
-    return clip_table(manifest, store, config.modalities or None)
+    wanted = config.modalities
+    if config.text_encoder:
+        # made from the words, whether or not the store has text of its own
+        wanted = tuple(name for name in wanted if name != "text")
+    read = path.is_dir() and (bool(wanted) or not config.modalities)
+    return clip_table(manifest, FeatureStore.open(path) if read else None, wanted or None)
 
 
 def _divided(table: ClipTable, config: SplitConfig) -> ClipTable:
