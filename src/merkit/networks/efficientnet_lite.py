@@ -1,7 +1,8 @@
 """EfficientNet-Lite0: image features for scenes, 1280-d, trained on ImageNet.
 
 Tan & Le 2019 (arXiv:1905.11946) in its "lite" form: no squeeze-and-excitation, ReLU6 in place of swish. Batch norm is
-folded into the convolutions when the weights are read.
+folded into the convolutions when the weights are read: this is the network to read features from; `EfficientNet("lite0")` of
+`efficientnet.py` is the same one to be trained.
 
 TensorFlow puts the odd pixel of a stride-2 layer's padding right and below, PyTorch has no such padding, and padding by
 hand copies every large map. Seen in a mirror the odd pixel lies left and above, which is what `padding=kernel // 2`
@@ -15,21 +16,12 @@ from torch.nn import functional as F
 
 from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt, read_state
+from merkit.networks.efficientnet import STAGES
 from merkit.networks.folding import fold_norm
 from merkit.weights import locate
 
 __all__ = ["EfficientNetLite0", "load_efficientnet_lite0"]
 
-# (blocks, kernel, stride of the first, expansion, channels out)
-_STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
 _EPS = 1e-3
 # Pictures that go through together: at four, the largest map (19 MB) stays within what malloc reuses; above 32 MB every
 # layer would map fresh pages, which costs more than its arithmetic.
@@ -67,7 +59,7 @@ class EfficientNetLite0(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(3, 32, 3, 2, padding=1)
         blocks, width = [], 32
-        for count, kernel, stride, expansion, out in _STAGES:
+        for count, kernel, stride, expansion, out in STAGES:
             for i in range(count):
                 blocks.append(_Block(width, out, kernel, stride if i == 0 else 1, expansion))
                 width = out
@@ -136,7 +128,7 @@ def load_efficientnet_lite0(dtype: torch.dtype = torch.float32) -> EfficientNetL
 def _folded(theirs: dict[str, Tensor]) -> dict[str, Tensor]:
     """The package's names -> ours, each convolution with the norm that follows it folded in."""
     pairs = [("stem", "_conv_stem", "_bn0"), ("head", "_conv_head", "_bn1")]
-    for i in range(sum(stage[0] for stage in _STAGES)):
+    for i in range(sum(stage[0] for stage in STAGES)):
         parts = (
             ("expand", "_expand_conv", "_bn0"),
             ("depth", "_depthwise_conv", "_bn1"),

@@ -104,6 +104,7 @@ class X3D(nn.Module):
         ConfigError: there is no such variant.
 
     Example:
+        >>> import torch
         >>> net = X3D("tiny").eval()
         >>> net.features(torch.zeros(2, 3, 5, 64, 64)).shape, net(torch.zeros(2, 3, 5, 64, 64)).shape
         (torch.Size([2, 72, 5, 2, 2]), torch.Size([2, 2048]))
