@@ -23,14 +23,19 @@ _COUNTED = ("scenes", "shots", "persons", "utterances")
 
 
 class PrepareCommand(TyperCommand):
-    """`merkit prepare`, which hands over to `film` where that is the corpus: films are files, without a root."""
+    """`merkit prepare`, which hands over where the corpus has options of its own: films are files, without a root."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of this command, or of `film`."""
-        if args and args[0] == "film":
+        """The context of this command, of `film`, or of `prepare_merc2020`."""
+        from merkit.cli.prepare_merc2020 import asked_for, prepare_merc2020
+
+        other = film if args and args[0] == "film" else prepare_merc2020 if asked_for(args) else None
+        if other is not None:
             alone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
-            alone.command("film")(film)
-            return typer.main.get_command(alone).make_context(f"{info_name} film", args[1:], parent=parent, **extra)
+            alone.command(other.__name__)(other)
+            name = f"{info_name} film" if other is film else info_name
+            rest = args[1:] if other is film else args
+            return typer.main.get_command(alone).make_context(name, rest, parent=parent, **extra)
         return super().make_context(info_name, args, parent=parent, **extra)
 
 

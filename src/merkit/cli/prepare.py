@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.corpora import Manifest, Rejected
     from merkit.labels import LabelSpace
 
-__all__ = ["claim", "prepare", "write_rejected"]
+__all__ = ["claim", "label_space", "prepare", "summary", "write_rejected"]
 
 # as many as fit on a screen; the file has them all
 _SHOWN = 40
@@ -70,6 +70,9 @@ def prepare(
 
         merkit prepare moviegraphs --root data --out data/moviegraphs --features scene_mvit_v1,face_resnet50_fer
 
+        merkit prepare merc2020 --root DATA --out data/merc2020     # so have inputs of end-to-end networks:
+                                                                    # clips.csv --for merc2020, prepare merc2020 --help
+
         merkit prepare film holiday.mp4 --out data/holiday          # films have options of their own: prepare film --help
     """
     from merkit.corpora import CORPORA, read_user_manifest, write_manifest
@@ -85,7 +88,7 @@ def prepare(
         raise ConfigError(f"{corpus}: no such table")
     if labels is not None and not own:
         raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
-    space = None if labels is None else _space(labels)
+    space = None if labels is None else label_space(labels)
     graphs = {"features": features, "dtype": dtype, "name_threshold": name_threshold}
     graphs = {name: value for name, value in graphs.items() if value is not None}
     if graphs and corpus != "moviegraphs":
@@ -112,7 +115,7 @@ def prepare(
     write_rejected(manifest.rejected, out / "rejected.csv")
     write_manifest(manifest, out)
     if as_json:
-        typer.echo(json.dumps(_facts(manifest, out), ensure_ascii=False, indent=1))
+        typer.echo(json.dumps(summary(manifest, out), ensure_ascii=False, indent=1))
         return
     _show(manifest, out)
 
@@ -128,7 +131,7 @@ def _moviegraphs(root: Path, out: Path, given: dict[str, Any]) -> "Manifest":
         return with_options(Options(**given, progress=update)).read(root, out)
 
 
-def _space(words: str) -> "LabelSpace":
+def label_space(words: str) -> "LabelSpace":
     """A label space by name, or made of the words between commas."""
     from merkit.labels import LABEL_SPACES, LabelSpace
 
@@ -166,7 +169,8 @@ def write_rejected(rejected: "tuple[Rejected, ...]", path: Path) -> None:
         writer.writerows((r.item, r.line, r.field, r.what, r.reason) for r in rejected)
 
 
-def _facts(manifest: "Manifest", out: Path) -> dict[str, Any]:
+def summary(manifest: "Manifest", out: Path) -> dict[str, Any]:
+    """What was made, as JSON types: clips per split and label, and everything that was left out."""
     sizes: dict[str, int] = {}
     for clip in manifest.clips:
         sizes[clip.split or ""] = sizes.get(clip.split or "", 0) + 1
@@ -195,7 +199,7 @@ def _listed(labels: dict[str, int]) -> str:
 
 
 def _show(manifest: "Manifest", out: Path) -> None:
-    facts = _facts(manifest, out)
+    facts = summary(manifest, out)
     for split, size in facts["splits"].items():
         typer.echo(f"{split or 'no split'}: {size} clips")
         for target, labels in facts["labels"].get(split, {}).items():

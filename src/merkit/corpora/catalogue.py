@@ -11,6 +11,7 @@ from merkit.corpora.fer2013 import FER2013
 from merkit.corpora.goemotions import GOEMOTIONS
 from merkit.corpora.iemocap import IEMOCAP
 from merkit.corpora.meld import MELD
+from merkit.corpora.merc2020 import MERC2020
 from merkit.corpora.moviegraphs import MOVIEGRAPHS
 from merkit.corpora.ravdess import RAVDESS
 from merkit.corpora.sse_manifests import SSE_MANIFESTS
@@ -30,6 +31,7 @@ _ALL = (
     MOSI,
     MOSEI,
     MOVIEGRAPHS,
+    MERC2020,
     WESAD,
     *SSE_MANIFESTS,
 )

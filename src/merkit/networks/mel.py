@@ -11,10 +11,17 @@ HOP = 160  # 10 ms
 BANDS = 80
 
 
-def mel_filters(bands: int = BANDS, window: int = WINDOW, rate_hz: int = SAMPLE_RATE) -> np.ndarray:
+def mel_filters(
+    bands: int = BANDS,
+    window: int = WINDOW,
+    rate_hz: int = SAMPLE_RATE,
+    low_hz: float = 0.0,
+    high_hz: float | None = None,
+) -> np.ndarray:
     """Slaney's mel filter bank with unit area: `(bands, window / 2 + 1)` float32.
 
-    Linear up to 1 kHz at 200/3 Hz a mel, logarithmic above with 27 mels per factor 6.4 (Slaney 1998, Auditory Toolbox).
+    Linear up to 1 kHz at 200/3 Hz a mel, logarithmic above with 27 mels per factor 6.4 (Slaney 1998, Auditory Toolbox). The first
+    band begins at `low_hz`, the last one ends at `high_hz`; None = half of the rate.
 
     Example:
         >>> mel_filters().shape
@@ -28,7 +35,8 @@ def mel_filters(bands: int = BANDS, window: int = WINDOW, rate_hz: int = SAMPLE_
     def to_hz(mel: np.ndarray) -> np.ndarray:
         return np.where(mel < corner / step, mel * step, corner * np.exp(log_step * (mel - corner / step)))
 
-    edges = to_hz(np.linspace(to_mel(np.array(0.0)), to_mel(np.array(rate_hz / 2)), bands + 2))
+    high_hz = rate_hz / 2 if high_hz is None else high_hz
+    edges = to_hz(np.linspace(to_mel(np.array(low_hz)), to_mel(np.array(high_hz)), bands + 2))
     bins = np.fft.rfftfreq(window, 1 / rate_hz)
     rising = (bins - edges[:-2, None]) / (edges[1:-1] - edges[:-2])[:, None]
     falling = (edges[2:, None] - bins) / (edges[2:] - edges[1:-1])[:, None]

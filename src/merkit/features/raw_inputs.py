@@ -1,0 +1,209 @@
+"""What networks read that learn from the recording itself: log-mel columns, words as vectors, pictures of one face.
+
+Two passes over a clip, each into a store of its own: what is heard and said (float16), and what is seen (bytes). Both are
+`ClipExtractor`s, so that `extract_many` makes them resumable, in as many processes as there are cores. What a clip lacks,
+and why, is in the record's `presence`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+
+from merkit.errors import MediaError
+from merkit.features.clip import ClipFeatures
+from merkit.features.extractor import extractor_id
+from merkit.features.face_pictures import EveryKth, FacePictures, PictureConfig
+from merkit.features.log_mel import HOP, LogMelExtractor, voiced_range
+from merkit.features.sources import Sources
+from merkit.features.word_vectors import read_word_embed
+from merkit.media import SAMPLE_RATE, AudioChunk, VideoChunk
+from merkit.perception import FaceDetector, FaceFollower, clip_likeness
+from merkit.schema import Clip, Modality, Presence, TokenSequence
+
+__all__ = ["HeardExtraction", "SeenExtraction", "Words"]
+
+_WORD_EMBED = ".npz"
+# Column by column a spectrum is small, all at once it is not; and no network here looks at more than some seconds.
+_MAX_S = 300.0
+_EMBEDDED = "word-embed-npz@1"
+
+
+class Words(Protocol):
+    """Texts to one `(T, D)` array each; small until it is called, for it travels to the workers."""
+
+    @property
+    def id(self) -> str: ...
+    def __call__(self, inputs: list[str], /) -> Sequence[np.ndarray]: ...
+
+
+@dataclass(frozen=True)
+class HeardExtraction:
+    """Speech as log-mel columns, and words as vectors.
+
+    A text stream that is an `.npz` file holds the vectors itself (`read_word_embed`); other words need `words`.
+
+    Args:
+        words: texts to vectors; None leaves such words out.
+        speech: waveforms to columns.
+    """
+
+    words: Words | None = None
+    speech: LogMelExtractor = field(default_factory=LogMelExtractor)
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What the tokens depend on, beside the clip."""
+        return {"speech": self.speech.id, "text": self.words.id if self.words else None, "npz": _EMBEDDED}
+
+    def __call__(self, clip: Clip, /) -> ClipFeatures:
+        sources = Sources.of(clip)
+        begin_s, end_s, tokens, why = 0.0, 0.0, {}, {}
+        if sources.sound is not None:
+            try:
+                samples, start_s = _sound(sources)
+                first, last = _voiced(samples, self.speech)
+                begin_s, end_s = start_s + first / SAMPLE_RATE, start_s + last / SAMPLE_RATE
+                (x,) = self.speech([samples])
+                columns_s = begin_s + np.arange(len(x)) * (HOP / SAMPLE_RATE)
+                tokens["speech", None] = TokenSequence(x, columns_s, columns_s + HOP / SAMPLE_RATE)
+            except MediaError as error:
+                why["speech"] = str(error)
+        ids: dict[Modality, str] = {"speech": self.speech.id}
+        if sources.words is not None:
+            try:
+                x, ids["text"] = self._said(sources)
+                edges_s = begin_s + np.linspace(0.0, max(end_s - begin_s, 1e-3), len(x) + 1)
+                tokens["text", None] = TokenSequence(x, edges_s[:-1], edges_s[1:])
+            except MediaError as error:
+                why["text"] = str(error)
+        return _features(clip, tokens, why, end_s, ids)
+
+    def _said(self, sources: Sources) -> tuple[np.ndarray, str]:
+        """`(T, D)` float32 and what made them; spread evenly over the voice, for nobody says when each was said."""
+        stream = sources.words
+        if stream is not None and stream.path is not None and stream.path.suffix == _WORD_EMBED:
+            return read_word_embed(stream.path), _EMBEDDED
+        if self.words is None:
+            raise MediaError("there are no vectors for its words")
+        said = " ".join(cue.text for cue in sources.cues() or ())
+        (x,) = self.words([said]) if said.strip() else (np.zeros((0, 0), np.float32),)
+        if not len(x):
+            raise MediaError("none of its words has a vector" if said.strip() else "the text is empty")
+        return x, self.words.id
+
+
+@dataclass(frozen=True)
+class SeenExtraction:
+    """Pictures of the face of one person, as bytes, between the first and the last moment of voice.
+
+    Args:
+        config: which pictures.
+        detector: makes what finds faces, once per process; it travels to the workers.
+        name: of the detector, for the record.
+    """
+
+    config: PictureConfig = field(default_factory=PictureConfig)
+    detector: Callable[[], Any] = FaceDetector
+    name: str = "mtcnn"
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What the pictures depend on, beside the clip."""
+        return {"face": self.id, "voice": LogMelExtractor().params["top_db"]}
+
+    @cached_property
+    def id(self) -> str:
+        """Of the pictures."""
+        return extractor_id("face-pictures", 1, {**self.config.to_dict(), "detector": self.name})
+
+    @cached_property
+    def _detector(self) -> Any:
+        return self.detector()
+
+    @cached_property
+    def _likeness(self) -> Any:
+        return clip_likeness()
+
+    def __call__(self, clip: Clip, /) -> ClipFeatures:
+        sources = Sources.of(clip)
+        follower = None
+        if self.config.crop == "face":
+            each = EveryKth(self._detector, self.config.detect_every)
+            follower = FaceFollower(each, likeness=self._likeness)  # ty: ignore[invalid-argument-type]
+        pictures = FacePictures(self.config, follower)
+        heard: list[AudioChunk] = []
+        reached_s = 0.0
+        for chunk in sources.chunks(self.config.frames_per_second, video=True, audio=sources.sound is not None):
+            if isinstance(chunk, VideoChunk):
+                pictures.see(chunk)
+                reached_s = float(chunk.times_s[-1]) + 1.0 / self.config.frames_per_second
+            elif isinstance(chunk, AudioChunk):
+                heard.append(chunk)
+        begin_s, end_s = 0.0, max(reached_s, 1e-3)
+        if heard:
+            first, last = voiced_range(np.concatenate([each.samples for each in heard]))
+            begin_s, end_s = heard[0].start_s + first / SAMPLE_RATE, heard[0].start_s + last / SAMPLE_RATE
+        found = pictures.finish(begin_s, end_s)
+        if found is not None:
+            return _features(clip, {("face", None): found}, {}, reached_s, {"face": self.id}, pictures)
+        why = f"no face was found in {pictures.count} frames" if pictures.count else "no picture could be decoded"
+        return _features(clip, {}, {"face": why}, reached_s, {"face": self.id}, pictures)
+
+    def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
+        return SeenExtraction, (self.config, self.detector, self.name)  # a loaded detector stays behind
+
+
+def _sound(sources: Sources) -> tuple[np.ndarray, float]:
+    """`(n,)` float32 samples and the seconds at which they begin."""
+    chunks: list[AudioChunk] = []
+    for chunk in sources.chunks(1.0, video=False, audio=True):
+        if isinstance(chunk, AudioChunk):
+            chunks.append(chunk)
+            if chunk.start_s - chunks[0].start_s > _MAX_S:
+                raise MediaError(
+                    f"is longer than {_MAX_S:g} s: cut it into clips (columns start_s and end_s)",
+                    path=sources.sound.path if sources.sound else None,
+                )
+    if not chunks:
+        raise MediaError("the file has no sound", path=sources.sound.path if sources.sound else None)
+    return np.concatenate([chunk.samples for chunk in chunks]), chunks[0].start_s
+
+
+def _voiced(samples: np.ndarray, speech: LogMelExtractor) -> tuple[int, int]:
+    if not np.abs(samples).max(initial=0.0) > 0.0:
+        raise MediaError("the sound is silent from start to end")
+    first, last = voiced_range(samples, speech.top_db)
+    if last - first < speech.least_s * SAMPLE_RATE:
+        raise MediaError(f"only {1000 * (last - first) / SAMPLE_RATE:.0f} ms of sound")
+    return first, last
+
+
+def _features(
+    clip: Clip,
+    tokens: Mapping[tuple[Modality, str | None], TokenSequence],
+    why: Mapping[Modality, str],
+    duration_s: float,
+    ids: Mapping[Modality, str],
+    pictures: FacePictures | None = None,
+) -> ClipFeatures:
+    presence = [Presence(modality, True, None, 1.0) for modality, _ in tokens]
+    presence += [Presence(modality, False, reason) for modality, reason in why.items()]
+    several = f"{pictures.persons} persons; the one seen most was taken" if pictures and pictures.persons > 1 else None
+    return ClipFeatures(
+        clip=clip,
+        duration_s=duration_s,
+        info=None,
+        picture=pictures.picture if pictures else None,
+        tokens=tokens,
+        segment_of={},
+        persons=(),
+        segments=(),
+        shots_s=pictures.shots_s if pictures else (),
+        signals=(),
+        presence=tuple(presence),
+        warnings=(several,) if several else (),
+        extractor_ids=ids,
+    )
