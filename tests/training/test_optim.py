@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -11,9 +12,9 @@ from merkit.training.optim import OPTIMISERS, SCHEDULES, OptimConfig, build_opti
 from merkit.training.ranger import Ranger
 
 
-def rates(config: OptimConfig, total: int) -> list[float]:
+def rates(config: OptimConfig, total: int, epochs: int = 1) -> list[float]:
     optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=config.lr)
-    schedule, _ = build_schedule(optimiser, config, total)
+    schedule, _ = build_schedule(optimiser, config, total, epochs=epochs)
     found = []
     for _ in range(total):
         found.append(optimiser.param_groups[0]["lr"])
@@ -49,6 +50,15 @@ def test_other_schedules_by_their_formulas() -> None:
     assert cycles == pytest.approx(one * 2)
     share = rates(OptimConfig(lr=1.0, schedule="constant", warmup=0.5), 4)
     assert share == pytest.approx([0.5, 1.0, 1.0, 1.0])
+    # the published schedules: cosine over all steps, a tenth at half time, warm-up in epochs
+    cosine = rates(OptimConfig(lr=4e-3, schedule="cosine"), 12, epochs=3)
+    assert cosine == pytest.approx([4e-3 * (1 + math.cos(math.pi * i / 12)) / 2 for i in range(12)])
+    assert rates(OptimConfig(lr=3e-4, schedule="step"), 12, epochs=3) == pytest.approx([3e-4] * 6 + [3e-5] * 6)
+    epochs = rates(OptimConfig(lr=1.0, schedule="linear", warmup_epochs=2), 12, epochs=3)
+    assert epochs == pytest.approx([(i + 1) / 8 for i in range(8)] + [1.0, 0.75, 0.5, 0.25])
+    longer = rates(OptimConfig(lr=1.0, schedule="constant", warmup=6, warmup_epochs=0.5), 12, epochs=3)
+    assert longer == pytest.approx([(i + 1) / 6 for i in range(6)] + [1.0] * 6)
+    assert rates(OptimConfig(lr=1.0, warmup_epochs=9), 4, epochs=3) == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert set(SCHEDULES) == {"constant", "linear", "polynomial", "cosine", "cosine_restarts", "plateau", "step"}
 
 
@@ -106,3 +116,49 @@ def test_ranger_is_radam_on_centred_gradients_with_a_slow_copy() -> None:
             slow = slow + 0.3 * (fast.detach() - slow)
             fast.data.copy_(slow)
         torch.testing.assert_close(ours.data, fast.data)
+
+
+def test_ranger_by_the_formulas_of_its_papers() -> None:
+    """RAdam (algorithm 2), decoupled decay, centralised gradients (eq. 1) and LookAhead (algorithm 1), in numpy."""
+    rng = np.random.default_rng(0)
+    start, gradients = rng.normal(size=(3, 2, 2)), rng.normal(size=(20, 3, 2, 2))
+    lr, b1, b2, decay, every, alpha = 0.05, 0.9, 0.95, 0.1, 6, 0.5
+    weight, slow, m, v = start.copy(), start.copy(), 0.0, 0.0
+    ours = nn.Parameter(torch.from_numpy(start.copy()))
+    optimiser = Ranger([ours], lr=lr, betas=(b1, b2), weight_decay=decay, every=every, alpha=alpha)
+    rectified = 0
+    for t, gradient in enumerate(gradients, start=1):
+        ours.grad = torch.from_numpy(gradient.copy())
+        optimiser.step()
+        g = gradient - gradient.mean((1, 2), keepdims=True)  # a filter at a time
+        m, v = b1 * m + (1 - b1) * g, b2 * v + (1 - b2) * g**2
+        longest = 2 / (1 - b2) - 1
+        length = longest - 2 * t * b2**t / (1 - b2**t)
+        weight = weight * (1 - lr * decay)
+        if length > 5:
+            rectified += 1
+            r = (length - 4) * (length - 2) * longest / ((longest - 4) * (longest - 2) * length)
+            weight = weight - lr * np.sqrt(r) * m / (1 - b1**t) * np.sqrt(1 - b2**t) / (np.sqrt(v) + 1e-8)
+        else:
+            weight = weight - lr * m / (1 - b1**t)
+        if t % every == 0:
+            slow = slow + alpha * (weight - slow)
+            weight = slow.copy()
+        np.testing.assert_allclose(ours.detach().numpy(), weight, rtol=1e-9, atol=1e-12)
+    assert 5 < rectified < 20  # both branches were walked
+
+
+def test_sgd_is_that_of_nesterov() -> None:
+    torch.manual_seed(2)
+    start, gradients = torch.randn(2, 3), torch.randn(6, 2, 3)
+    ours = nn.Linear(3, 2, bias=False)
+    ours.weight.data.copy_(start)
+    optimiser = build_optimiser(ours, OptimConfig(name="sgd", lr=0.1, momentum=0.9, weight_decay=0.01))
+    weight, velocity = start.clone(), torch.zeros(2, 3)
+    for gradient in gradients:
+        ours.weight.grad = gradient.clone()
+        optimiser.step()
+        gradient = gradient + 0.01 * weight
+        velocity = 0.9 * velocity + gradient
+        weight = weight - 0.1 * (gradient + 0.9 * velocity)
+        torch.testing.assert_close(ours.weight.data, weight)
