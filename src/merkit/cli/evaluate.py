@@ -15,11 +15,31 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="`test`, `valid` or `train`.")] = "test",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
+    views: Annotated[
+        str, typer.Option(help="Views of the pictures, as of `merkit predict`: 1, 2, 6 or 12, or a name.")
+    ] = "1",
+    temper: Annotated[
+        float, typer.Option(help="Power T of probabilities before the mean over views and networks.")
+    ] = 1.0,
+    raw: Annotated[
+        bool, typer.Option("--raw", help="Without the temperatures that networks were given on their valid splits.")
+    ] = False,
+    weight: Annotated[
+        list[float] | None, typer.Option(help="Weight of each network of a run, once for every RUN; none = 1 each.")
+    ] = None,
+    missing: Annotated[
+        str,
+        typer.Option(
+            help="Clips that show nothing: what the `model` says of nothing, or `prior`: shares of training labels."
+        ),
+    ] = "model",
+    device: Annotated[str, typer.Option(help="Where to compute: `cpu`, `cuda`, or `auto`.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable figures on stdout.")] = False,
 ) -> None:
     """Measure runs on a split, with 95 % intervals. The only command that reads test labels; each reading is counted.
 
-    A run of several seeds is shown as mean with its interval over seeds, and as an ensemble.
+    A run of several seeds is shown as mean with its interval over seeds, and as an ensemble. With the views, power and
+    weights of `merkit predict`, what is measured is what that command answers; such figures lie beside the plain ones.
 
     Examples:
 
@@ -28,12 +48,30 @@ def evaluate(
         merkit evaluate runs/mine --root another/folder --split test
 
         merkit evaluate runs/a runs/b --split valid      # each, and both together as one ensemble
+
+        merkit evaluate runs/a runs/b --split valid --views 12 --temper 0.1
     """
     import json
 
+    from merkit.cli.progress import count_progress
+    from merkit.errors import ConfigError
+    from merkit.training.answering import Answering
     from merkit.training.evaluate import evaluate_runs
 
-    found = evaluate_runs(runs, root=root, split=split, draws=draws)
+    if missing not in ("model", "prior"):
+        raise ConfigError(f"--missing {missing}: it is `model` or `prior`")
+    how = Answering(views=views, power=temper, calibrated=not raw, device=device)
+    with count_progress("answering", quiet=as_json or not how.label) as told:
+        found = evaluate_runs(
+            runs,
+            root=root,
+            split=split,
+            draws=draws,
+            how=how,
+            weights=weight or (),
+            missing="prior" if missing == "prior" else "model",
+            told=told,
+        )
     if as_json:
         typer.echo(json.dumps([item.to_dict() for item in found], indent=1))
         return
@@ -45,7 +83,8 @@ def evaluate(
 
     console = Console()
     for item in found:
-        typer.echo(f"{item.name} · {item.split}, n={item.n} · {item.interval}")
+        way = f" · {item.answering}" if item.answering else ""
+        typer.echo(f"{item.name} · {item.split}, n={item.n}{way} · {item.interval}")
         table = Table("measure", "value")
         for name, interval in item.measures.items():
             table.add_row(name, str(interval))

@@ -4,91 +4,30 @@ Every reading of a test split is counted in the run's record and shown with its 
 """
 
 import math
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from merkit.atomic import replacing
 from merkit.data.table import ClipTable
-from merkit.errors import ConfigError, StoreError
+from merkit.errors import ConfigError
 from merkit.evaluation.bootstrap import Interval
 from merkit.evaluation.measures import interval_of, measure_all
 from merkit.evaluation.seeds import seed_interval
 from merkit.schema import TargetSpec
+from merkit.training.answering import Answering, Told, answers_of
 from merkit.training.config import data_key
-from merkit.training.fit import loader_for
-from merkit.training.measuring import probabilities
-from merkit.training.module import collect
+from merkit.training.panel import seen_of, weights_of
+from merkit.training.predictions import Predictions, ensemble
+from merkit.training.prior import training_prior
 from merkit.training.run import Run, write_json
 
 __all__ = ["Evaluation", "Predictions", "ensemble", "evaluate_runs", "predictions_of"]
 
-
-_KINDS = ("output", "target", "valid", "owner")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Predictions:
-    """Answers of one run for one split.
-
-    Args:
-        ids: `(n,)` of the clips.
-        output: target -> `(n, K)` probabilities, or values of a regression.
-        target: target -> the truth.
-        valid: target -> what is known of it.
-        groups: `(n,)` group that the bootstrap draws as a whole, or None.
-        owner: target asked per entity -> `(m,)` row of the clip that each of its `m` answers belongs to, in rising order;
-            its output, target and valid have `m` rows.
-    """
-
-    ids: np.ndarray
-    output: Mapping[str, np.ndarray]
-    target: Mapping[str, np.ndarray]
-    valid: Mapping[str, np.ndarray]
-    groups: np.ndarray | None
-    owner: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def units(self, name: str) -> np.ndarray | None:
-        """What the bootstrap draws as a whole for a target: the groups; without groups, the persons of one clip together."""
-        if name not in self.owner:
-            return self.groups
-        return (self.ids if self.groups is None else self.groups)[self.owner[name]]
-
-    def rows(self, name: str, clips: np.ndarray) -> np.ndarray:
-        """Rows of a target's answers that belong to the clips `clips`, in that order."""
-        if name not in self.owner:
-            return clips
-        first = np.searchsorted(self.owner[name], clips, "left")
-        last = np.searchsorted(self.owner[name], clips, "right")
-        return np.concatenate([np.arange(a, b) for a, b in zip(first, last, strict=True)]).astype(np.int64)
-
-    def save(self, path: Path) -> None:
-        """As `.npz`, by rename."""
-        parts = {f"{kind}.{name}": value for kind in _KINDS for name, value in getattr(self, kind).items()}
-        groups = {} if self.groups is None else {"groups": self.groups.astype(str)}
-        with replacing(path) as temporary:
-            np.savez_compressed(temporary, **{"ids": self.ids.astype(str), **groups, **parts})  # ty: ignore[invalid-argument-type]
-
-    @classmethod
-    def load(cls, path: Path) -> "Predictions":
-        """What `save` wrote.
-
-        Raises:
-            StoreError: there is nothing there.
-        """
-        if not path.is_file():
-            raise StoreError(f"{path}: no predictions; `merkit evaluate` writes them")
-        with np.load(path, allow_pickle=False) as archive:
-            held = dict(archive)
-        kinds: dict[str, dict[str, np.ndarray]] = {kind: {} for kind in _KINDS}
-        for key, value in held.items():
-            if "." in key:
-                kind, name = key.split(".", 1)
-                kinds[kind][name] = value
-        return cls(held["ids"], **kinds, groups=held.get("groups"))
+Missing = Literal["model", "prior"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +42,7 @@ class Evaluation:
         measures: `target.measure` -> interval: over clips (bootstrap) for one run, over seeds (t) for several.
         readings: how often this run's test split has been read, this time included; 0 for other splits.
         clustered: whether the bootstrap drew whole groups (speakers, dialogues).
+        answering: how answers were made, where not in the plain way: `views12-T0.1`.
     """
 
     name: str
@@ -112,6 +52,7 @@ class Evaluation:
     measures: Mapping[str, Interval]
     readings: int = 0
     clustered: bool = False
+    answering: str = ""
 
     @property
     def interval(self) -> str:
@@ -125,6 +66,7 @@ class Evaluation:
         return {
             "name": self.name,
             "split": self.split,
+            "answering": self.answering,
             "n": self.n,
             "seeds": self.seeds,
             "interval": self.interval,
@@ -136,13 +78,32 @@ class Evaluation:
         }
 
 
-def predictions_of(run: Run, table: ClipTable) -> Predictions:
-    """Answers of one run for all clips of `table`."""
-    model = run.model()
-    config = run.config
+def predictions_of(
+    run: Run,
+    table: ClipTable,
+    how: Answering | None = None,
+    *,
+    missing: Missing = "model",
+    kept: Path | None = None,
+    told: Told = lambda done, total, last: None,
+) -> Predictions:
+    """Answers of one run for all clips of `table`.
+
+    Args:
+        run: of one seed.
+        table: with targets.
+        how: views, power, calibration, device; None = one view, calibrated, on the CPU.
+        missing: what clips get that show nothing: what the `model` says of nothing, or the `prior`: the shares of the
+            training labels.
+        kept: folder for what was answered so far, from which a stopped call goes on.
+        told: of progress, in views of clips.
+
+    Raises:
+        ConfigError: the table lacks what the run looks at or answers.
+    """
     modalities = tuple(run.record["modalities"])
-    if missing := [name for name in modalities if name not in table.streams]:
-        raise ConfigError(f"{run.path} was trained with {', '.join(missing)}, which {table.name} lacks")
+    if lacking := [name for name in modalities if name not in table.streams]:
+        raise ConfigError(f"{run.path} was trained with {', '.join(lacking)}, which {table.name} lacks")
     for name, width in run.record["widths"].items():
         if table.streams[name].width != width:
             raise ConfigError(
@@ -155,28 +116,35 @@ def predictions_of(run: Run, table: ClipTable) -> Predictions:
             raise ConfigError(
                 f"{run.path} answers {spec.name} ({spec.kind} over {', '.join(spec.labels)}); {table.name} asks {asked}"
             )
-    loader, _ = loader_for(
-        table,
-        modalities,
-        config.trainer,
-        context=(config.data.earlier, config.data.later),
-        sampling=run.system.sampling(config, table),
-    )
-    answers = collect(model, loader, run.specs)
-    temperature = run.record.get("temperature", {})
-    groups = table.groups.get(config.data.split.by, table.dialogue)
+    columns = {spec.name: table.targets[spec.name] for spec in run.specs}
+    known = {name: _persons(column.valid) for name, column in columns.items() if column.spec.per_entity}
+    output = answers_of(run, table, known, how or Answering(), with_targets=True, kept=kept, told=told)
+    streams = {name: table.streams[name] for name in modalities}
+    seen = {spec.name: seen_of(streams, len(table), known.get(spec.name)) for spec in run.specs}
+    if missing == "prior":
+        prior = training_prior(run)
+        output = {name: np.where(seen[name][:, None], value, prior[name]) for name, value in output.items()}
     return Predictions(
         table.ids,
-        {spec.name: probabilities(answers[spec.name][0], spec, temperature.get(spec.name, 1.0)) for spec in run.specs},
-        {name: answer[1] for name, answer in answers.items()},
-        {name: answer[2] for name, answer in answers.items()},
-        groups,
-        {spec.name: table.targets[spec.name].owner() for spec in run.specs if spec.per_entity},
+        output,
+        {name: column.value[known[name]] if name in known else column.value for name, column in columns.items()},
+        {name: column.valid[known[name]] if name in known else column.valid for name, column in columns.items()},
+        table.groups.get(run.config.data.split.by, table.dialogue),
+        {name: owner for name, (owner, _) in known.items()},
+        seen,
     )
 
 
 def evaluate_runs(
-    paths: Sequence[Path], *, root: Path | None = None, split: str = "test", draws: int = 1000
+    paths: Sequence[Path],
+    *,
+    root: Path | None = None,
+    split: str = "test",
+    draws: int = 1000,
+    how: Answering | None = None,
+    weights: Sequence[float] = (),
+    missing: Missing = "model",
+    told: Told = lambda done, total, last: None,
 ) -> list[Evaluation]:
     """Evaluates runs; several seeds also as mean and as ensemble, several runs also together as one ensemble.
 
@@ -185,59 +153,66 @@ def evaluate_runs(
         root: another folder of the same layout; none = the one of training.
         split: which. `test` is counted.
         draws: bootstrap resamples.
+        how: views, power, calibration, device; None = one view, calibrated, on the CPU. Figures of another way of answering
+            are kept beside those of the plain one.
+        weights: of each network of each run, in the ensemble of several runs; none = 1 each.
+        missing: see `predictions_of`.
+        told: of progress, in views of clips of one network.
 
     Raises:
         ConfigError: the data lacks the split or what the runs need.
         StoreError: a run is not finished.
     """
-    found: list[Evaluation] = []
-    together: list[tuple[Predictions, Run]] = []
+    how, found = how or Answering(), []
+    way = "-".join(part for part in (how.label, "prior" if missing == "prior" else "") if part)
+    file = f"{split}-{way}" if way else split
+    by_run = weights_of(weights, len(paths))
+    together: list[tuple[Predictions, Run, float]] = []
     tables: dict[str, ClipTable] = {}
-    for path in paths:
-        top = Run(path)
+    for path, weight in zip(paths, by_run, strict=True):
+        top, begun = Run(path), len(found)
         singles: list[tuple[Predictions, Run]] = []
         for run in top.seeds():
             key = data_key(run.system.name, run.config)
             if key not in tables:
                 tables[key] = run.system.load(run.config, root=root, split=split)
-            made = predictions_of(run, tables[key])
-            made.save(run.path / "predictions" / f"{split}.npz")
+            kept = run.path / "predictions" / "so-far" if way else None
+            made = predictions_of(run, tables[key], how, missing=missing, kept=kept, told=told)
+            made.save(run.path / "predictions" / f"{file}.npz")
+            if kept is not None:
+                shutil.rmtree(kept, ignore_errors=True)
             singles.append((made, run))
         readings = 0
         if split == "test":
             for made, run in singles:
                 point = {key: value for key, value in points(made, run.specs).items() if not math.isnan(value)}
-                readings = run.count_reading(str(root or run.config.data.root), len(made.ids), point)
+                told_how = {"answering": way} if way else {}
+                readings = run.count_reading(str(root or run.config.data.root), len(made.ids), {**told_how, **point})
         if len(singles) > 1:
             per_seed = [points(made, run.specs) for made, run in singles]
             over = {key: seed_interval([row[key] for row in per_seed]) for key in per_seed[0]}
-            found.append(Evaluation(str(path), split, len(singles[0][0].ids), len(singles), over, readings))
-        whole = ensemble([made for made, _ in singles])
+            found.append(
+                Evaluation(str(path), split, len(singles[0][0].ids), len(singles), over, readings, answering=way)
+            )
         name = str(path) if len(singles) == 1 else f"ensemble of {len(singles)} seeds"
-        figures = _intervals(whole, singles[0][1].specs, draws)
-        found.append(Evaluation(name, split, len(whole.ids), 1, figures, readings, whole.groups is not None))
-        write_json([item.to_dict() for item in found], top.path / f"evaluation-{split}.json")
-        together += singles
+        found.append(_of(name, split, ensemble([made for made, _ in singles]), singles[0][1], draws, readings, way))
+        write_json([item.to_dict() for item in found[begun:]], top.path / f"evaluation-{file}.json")
+        together += [(made, run, weight) for made, run in singles]
     if len(paths) > 1:
-        whole = ensemble([made for made, _ in together])
-        figures = _intervals(whole, together[0][1].specs, draws)
-        name = f"ensemble of {len(together)} networks"
-        found.append(Evaluation(name, split, len(whole.ids), 1, figures, clustered=whole.groups is not None))
+        whole = ensemble([made for made, _, _ in together], [weight for _, _, weight in together])
+        found.append(_of(f"ensemble of {len(together)} networks", split, whole, together[0][1], draws, 0, way))
     return found
 
 
-def ensemble(members: Sequence[Predictions]) -> Predictions:
-    """The mean of what the members answered (Lakshminarayanan et al. 2017).
+def _persons(valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """`(m,)` clips and `(m,)` places of the persons of whom anything is known, in order."""
+    clip, place = np.nonzero(valid if valid.ndim == 2 else valid.any(axis=-1))
+    return clip, place
 
-    Raises:
-        ConfigError: they did not answer for the same clips.
-    """
-    first = members[0]
-    for other in members[1:]:
-        if not np.array_equal(first.ids, other.ids):
-            raise ConfigError("an ensemble needs runs that answered for the same clips in the same order")
-    output = {name: np.mean([member.output[name] for member in members], axis=0) for name in first.output}
-    return replace(first, output=output)
+
+def _of(name: str, split: str, made: Predictions, run: Run, draws: int, readings: int, way: str) -> Evaluation:
+    figures = _intervals(made, [spec for spec in run.specs if spec.name in made.output], draws)
+    return Evaluation(name, split, len(made.ids), 1, figures, readings, made.groups is not None, way)
 
 
 def points(made: Predictions, specs: Sequence[TargetSpec]) -> dict[str, float]:

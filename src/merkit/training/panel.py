@@ -1,9 +1,8 @@
 """Networks that answer together about the clips of one folder: what each needs of it, and which clips each sees anything of."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,13 +11,9 @@ from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
 from merkit.training.config import data_key
 from merkit.training.run import Run
+from merkit.training.unlabelled import fitting, unlabelled
 
-__all__ = ["Member", "Panel", "common_specs", "open_panel", "seen_of", "unlabelled", "weights_of"]
-
-# streams whose tokens belong to persons, whoever made them
-_PERSONAL = ("face", "lines")
-# groups that say what a clip is of
-FILMS = ("movie", "video", "dialogue")
+__all__ = ["Member", "Panel", "common_specs", "open_panel", "seen_of", "weights_of"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,7 +62,7 @@ class Panel:
     @property
     def seen(self) -> np.ndarray:
         """`(n,)` bool: whether any network has anything to look at."""
-        return np.any([seen_of(member.table) for member in self.members], axis=0)
+        return np.any([seen_of(member.table.streams, len(member.table)) for member in self.members], axis=0)
 
     def take(self, wanted: np.ndarray) -> "tuple[Panel, np.ndarray]":
         """The same networks before the clips `wanted (n,)` alone, or, where a network sees turns around a clip, before the
@@ -122,7 +117,7 @@ def open_panel(
                 tables[key] = run.system.load(config, root=root)
             own = (key, str(run.path.parent if len(top.seeds()) > 1 else run.path))
             if own not in fitted:
-                fitted[own] = _fitting(run, tables[key], warnings, other_features)
+                fitted[own] = fitting(run, tables[key], warnings, other_features)
             members.append(Member(run, fitted[own], weight))
     first = members[0]
     for member in members[1:]:
@@ -176,60 +171,24 @@ def common_specs(runs: Sequence[Run], targets: Sequence[str] = ()) -> tuple[Targ
     return tuple(known[name] for name in wanted)
 
 
-def seen_of(table: ClipTable) -> np.ndarray:
-    """`(n,)` bool: whether a clip has a token in any stream."""
-    seen = np.zeros(len(table), bool)
-    for column in table.streams.values():
-        seen[column.clip[column.lengths > 0]] = True
-    return seen
-
-
-def unlabelled(config: Any) -> Any:
-    """A run's config for a folder without labels and splits, of which everything is taken.
+def seen_of(
+    streams: Mapping[str, TokenColumn], clips: int, persons: tuple[np.ndarray, np.ndarray] | None = None
+) -> np.ndarray:
+    """`(clips,)` bool: whether a clip has a token in any stream; of `persons`, `(m,)` clips and `(m,)` places, whether each has.
 
     Example:
-        >>> from merkit.systems.fusion import FusionConfig
-        >>> unlabelled(FusionConfig(data={"targets": ["emotion"], "num_data": 8})).data.num_data
-        0
+        >>> seen_of({"text": TokenColumn.of_sequences([np.ones((2, 4)), None])}, 2)
+        array([ True, False])
     """
-    data = config.data
-    kept = {name: type(data).model_fields[name].get_default() for name in ("split", "store", "num_data", "modalities")}
-    groups = {kind: column for kind, column in data.arrays.groups.items() if kind in FILMS}
-    arrays = data.arrays.model_copy(update={"targets": {}, "split": "", "groups": groups})
-    return config.model_copy(update={"data": data.model_copy(update={**kept, "targets": (), "arrays": arrays})})
-
-
-def _fitting(run: Run, table: ClipTable, warnings: list[str], other_features: bool) -> ClipTable:
-    """The table with every stream of the run, and no other; what the folder lacks is absent from every clip."""
-    if not len(table):
-        raise ConfigError(f"{table.name} has no clips")
-    record = run.record
-    trained = record["data"].get("provenance", {})
-    streams: dict[str, TokenColumn] = {}
-    for name in record["modalities"]:
-        width, column = record["widths"][name], table.streams.get(name)
-        if column is None or not len(column.x):
-            warnings.append(f"the run looks at {name}, of which there is nothing here")
-            nothing = np.zeros(0, np.int64)
-            column = TokenColumn(
-                np.zeros((0, width), np.float32),
-                np.zeros(1, np.int64),
-                nothing,
-                nothing,
-                np.zeros(0),
-                name in _PERSONAL,
-            )
-        elif column.width != width:
-            raise ConfigError(f"{name} features are {column.width} wide; {run.path} was trained with {width}")
-        else:
-            here = table.provenance[name].source if name in table.provenance else None
-            there = trained.get(name, {}).get("source")
-            if here and there and here.split(";")[0] != there.split(";")[0]:
-                said = f"{name} features are {here}; {run.path} was trained with {there}"
-                if not other_features:
-                    raise ConfigError(f"{said}. Answers would mean nothing (--other-features goes on in spite of it)")
-                warnings.append(said)
-        streams[name] = column
-    if not any(len(column.x) for column in streams.values()):
-        raise ConfigError(f"{table.name} holds nothing of what {run.path} looks at: {', '.join(streams)}")
-    return replace(table, streams=streams, targets={})
+    if persons is not None:
+        pairs = {
+            pair
+            for column in streams.values()
+            if column.per_entity
+            for pair in zip(column.clip[column.lengths > 0], column.entity[column.lengths > 0], strict=True)
+        }
+        return np.array([pair in pairs for pair in zip(*persons, strict=True)], bool)
+    seen = np.zeros(clips, bool)
+    for column in streams.values():
+        seen[column.clip[column.lengths > 0]] = True
+    return seen

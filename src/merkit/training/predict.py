@@ -8,10 +8,11 @@ import numpy as np
 
 from merkit.data.table import ClipTable
 from merkit.training.answering import Answering, Told, answers_of, views_of
-from merkit.training.panel import FILMS, Member, Panel, open_panel, seen_of, unlabelled
+from merkit.training.panel import Member, Panel, open_panel, seen_of
 from merkit.training.predicted import Predicted
 from merkit.training.prior import training_prior
 from merkit.training.tempering import weighted_mean
+from merkit.training.unlabelled import FILMS, unlabelled
 
 __all__ = ["predict_panel", "predict_run", "predict_runs", "unlabelled"]
 
@@ -89,7 +90,7 @@ def predict_panel(
         )
         made.append(answered)
     output: dict[str, np.ndarray] = {}
-    by_clip = [seen_of(member.table) for member in members]
+    by_clip = [seen_of(member.table.streams, len(member.table)) for member in members]
     weights = [member.weight for member in members]
     for spec in panel.specs:
         each, heard = [answered[spec.name] for answered in made], by_clip
