@@ -12,7 +12,6 @@ machines; nobody has published weights or figures of it.
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -20,69 +19,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from merkit.errors import ConfigError
+from merkit.networks.efficientnet_shapes import EFFICIENTNETS, STAGES
 from merkit.networks.folding import pad_same
 
-__all__ = ["EFFICIENTNETS", "STAGES", "Convention", "EfficientNet", "EfficientNetShape"]
+__all__ = ["Convention", "EfficientNet"]
 
 Convention = Literal["tf", "torch"]
 
-STAGES = (
-    (1, 3, 1, 1, 16),
-    (2, 3, 2, 6, 24),
-    (2, 5, 2, 6, 40),
-    (3, 3, 2, 6, 80),
-    (3, 5, 1, 6, 112),
-    (4, 5, 2, 6, 192),
-    (1, 3, 1, 6, 320),
-)
-"""Of B0: blocks, kernel, stride of the first, expansion, channels out (paper, table 1)."""
-
-
-@dataclass(frozen=True, slots=True)
-class EfficientNetShape:
-    """How a variant differs from B0.
-
-    Args:
-        width: factor of all channels.
-        depth: factor of the number of blocks.
-        side: pixels of the pictures that it was published for.
-        dropout: before the classifier.
-        lite: no squeeze-and-excitation, ReLU6 in place of swish.
-    """
-
-    width: float
-    depth: float
-    side: int
-    dropout: float
-    lite: bool = False
-
-    def channels(self, base: int) -> int:
-        """`base` scaled to a multiple of 8 that is at most a tenth smaller than it should be.
-
-        Example:
-            >>> EFFICIENTNETS["b4"].channels(1280), EFFICIENTNETS["b2"].channels(32)
-            (1792, 32)
-        """
-        exact = base * self.width
-        rounded = max(8, int(exact + 4) // 8 * 8)
-        return rounded + 8 if rounded < 0.9 * exact else rounded
-
-
-EFFICIENTNETS = {
-    "b0": EfficientNetShape(1.0, 1.0, 224, 0.2),
-    "b1": EfficientNetShape(1.0, 1.1, 240, 0.2),
-    "b2": EfficientNetShape(1.1, 1.2, 260, 0.3),
-    "b3": EfficientNetShape(1.2, 1.4, 300, 0.3),
-    "b4": EfficientNetShape(1.4, 1.8, 380, 0.4),
-    "b5": EfficientNetShape(1.6, 2.2, 456, 0.4),
-    "b6": EfficientNetShape(1.8, 2.6, 528, 0.5),
-    "b7": EfficientNetShape(2.0, 3.1, 600, 0.5),
-    "lite0": EfficientNetShape(1.0, 1.0, 224, 0.2, lite=True),
-    "tiny": EfficientNetShape(0.25, 0.3, 64, 0.2),
-}
-"""Variant -> its factors, as the authors' code states them; `tiny` is ours."""
-
-_EPS = {"tf": 1e-3, "torch": 1e-5}
+# what a saved network remembers as a number: convention, and what its norms add
+_KINDS: tuple[tuple[Convention, float], ...] = (("tf", 1e-3), ("torch", 1e-5), ("torch", 1e-3))
 _ACTIVATIONS: dict[bool, Callable[[Tensor], Tensor]] = {
     False: lambda x: F.silu(x, inplace=True),
     True: lambda x: F.relu6(x, inplace=True),
@@ -92,13 +37,19 @@ _ACTIVATIONS: dict[bool, Callable[[Tensor], Tensor]] = {
 class _ConvNorm(nn.Module):
     """Convolution without bias, and batch norm."""
 
-    def __init__(self, width: int, out: int, kernel: int, stride: int, groups: int, convention: Convention) -> None:
+    def __init__(self, width: int, out: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__()
-        self.same = convention == "tf" and stride > 1
-        self.conv = nn.Conv2d(width, out, kernel, stride, 0 if self.same else kernel // 2, groups=groups, bias=False)
+        self.same = False
+        self.conv = nn.Conv2d(width, out, kernel, stride, kernel // 2, groups=groups, bias=False)
         # The authors' running statistics move by 0.01 a step; a run of a few hundred steps would end before they have
         # left their start, so they move by torch's 0.1.
-        self.norm = nn.BatchNorm2d(out, eps=_EPS[convention])
+        self.norm = nn.BatchNorm2d(out)
+
+    def follow(self, convention: Convention, eps: float) -> None:
+        """Pads and normalises as it says."""
+        kernel, self.norm.eps = self.conv.kernel_size[0], eps
+        self.same = convention == "tf" and self.conv.stride[0] > 1
+        self.conv.padding = (0, 0) if self.same else (kernel // 2, kernel // 2)
 
     def forward(self, x: Tensor) -> Tensor:
         """`(P, C, H, W)` -> `(P, C_out, ceil(H / stride), ceil(W / stride))`."""
@@ -129,17 +80,16 @@ class _Block(nn.Module):
         kernel: int,
         stride: int,
         expansion: int,
-        convention: Convention,
         lite: bool,
         drop_path: float,
     ) -> None:
         super().__init__()
         inner = width * expansion
         self.shortcut, self.drop_path = stride == 1 and width == out, drop_path
-        self.expand: Any = _ConvNorm(width, inner, 1, 1, 1, convention) if expansion != 1 else None
-        self.depth = _ConvNorm(inner, inner, kernel, stride, inner, convention)
+        self.expand: Any = _ConvNorm(width, inner, 1) if expansion != 1 else None
+        self.depth = _ConvNorm(inner, inner, kernel, stride, inner)
         self.squeeze: Any = None if lite else _Squeeze(inner, max(1, width // 4))
-        self.project = _ConvNorm(inner, out, 1, 1, 1, convention)
+        self.project = _ConvNorm(inner, out, 1)
         self.activation = _ACTIVATIONS[lite]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -191,23 +141,23 @@ class EfficientNet(nn.Module):
         super().__init__()
         if variant not in EFFICIENTNETS:
             raise ConfigError(f"no EfficientNet {variant!r}; there are {', '.join(EFFICIENTNETS)}")
-        if convention not in _EPS:
+        if convention not in ("tf", "torch"):
             raise ConfigError(f"convention is {convention!r}; it can be tf or torch")
         shape = EFFICIENTNETS[variant]
-        self.variant, self.convention, self.lite = variant, convention, shape.lite
+        self.variant, self.lite = variant, shape.lite
         width = shape.channels(32)
-        self.stem = _ConvNorm(channels, width, 3, 2, 1, convention)
+        self.stem = _ConvNorm(channels, width, 3, 2)
         repeats = [math.ceil(count * shape.depth) for count, *_ in STAGES]
         blocks: list[nn.Module] = []
         for count, (_, kernel, stride, expansion, out) in zip(repeats, STAGES, strict=True):
             for i in range(count):
                 rate = drop_path * len(blocks) / sum(repeats)
                 wide, step = shape.channels(out), stride if i == 0 else 1
-                blocks.append(_Block(width, wide, kernel, step, expansion, convention, shape.lite, rate))
+                blocks.append(_Block(width, wide, kernel, step, expansion, shape.lite, rate))
                 width = wide
         self.blocks = nn.Sequential(*blocks)
         self.width = shape.channels(1280)
-        self.head = _ConvNorm(width, self.width, 1, 1, 1, convention)
+        self.head = _ConvNorm(width, self.width, 1)
         self.activation = _ACTIVATIONS[shape.lite]
         self.dropout = nn.Dropout(shape.dropout)
         self.classes = nn.Linear(self.width, classes) if classes else None
@@ -217,8 +167,30 @@ class EfficientNet(nn.Module):
                 nn.init.normal_(module.weight, std=math.sqrt(2 / fan))
                 if module.bias is not None:
                     nn.init.zeros_(module.bias)
+        self.follow(convention)
         # oneDNN and cuDNN run depthwise layers faster on this layout
         self.to(memory_format=torch.channels_last)  # ty: ignore[no-matching-overload]
+
+    def follow(self, convention: Convention, eps: float | None = None) -> None:
+        """Pads and normalises as it says.
+
+        Args:
+            convention: see the class.
+            eps: what the norms add to variances; None = what belongs to the convention.
+        """
+        self.convention: Convention = convention
+        self.eps = dict(_KINDS[:2])[convention] if eps is None else eps
+        for module in self.modules():
+            if isinstance(module, _ConvNorm):
+                module.follow(convention, self.eps)
+
+    def get_extra_state(self) -> Tensor:
+        """The convention, which no weight tells, travels with the weights."""
+        return torch.tensor(_KINDS.index((self.convention, self.eps)))
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Follows the convention of the weights that are loaded."""
+        self.follow(*_KINDS[int(state)])
 
     @property
     def mean_std(self) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt, read_state
-from merkit.networks.efficientnet import STAGES
+from merkit.networks.efficientnet_shapes import STAGES
 from merkit.networks.folding import fold_norm
 from merkit.weights import locate
 

@@ -7,11 +7,12 @@ from typing import Literal
 
 from safetensors import SafetensorError
 from safetensors.torch import load_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from merkit.errors import ConfigError, WeightError
 from merkit.networks.checkpoint import read_state
-from merkit.networks.efficientnet import EFFICIENTNETS, STAGES, Convention, EfficientNet
+from merkit.networks.efficientnet import Convention, EfficientNet
+from merkit.networks.efficientnet_shapes import EFFICIENTNETS, STAGES
 from merkit.weights import locate
 
 __all__ = ["convert_efficientnet", "load_efficientnet", "read_tensors"]
@@ -151,6 +152,9 @@ def convert_efficientnet(
                     f"{path}: {name}.{part} is {tuple(found.shape)}; EfficientNet {net.variant} has {tuple(ours[key].shape)}"
                 )
             state[key] = found
+    used.add("_extra_state")
+    if source == "merkit" and "_extra_state" in theirs:
+        net.set_extra_state(theirs["_extra_state"])
     over = [key for key in theirs if key not in used and not key.endswith("num_batches_tracked")]
     if over:
         raise WeightError(
@@ -209,9 +213,7 @@ def load_efficientnet(
     told: Convention = _convention(source, path) if convention == "auto" else convention
     net = EfficientNet(variant, channels, classes=classes, convention=told, drop_path=drop_path)
     if source == "torchvision" and variant in ("b5", "b6", "b7"):
-        for module in net.modules():
-            if isinstance(module, nn.BatchNorm2d):
-                module.eps = 1e-3  # these three were converted, norms and all, and kept their symmetric padding
+        net.follow("torch", 1e-3)  # these three were trained with the authors' norms and symmetric padding
     return net if theirs is None or path is None else convert_efficientnet(theirs, net, path)
 
 

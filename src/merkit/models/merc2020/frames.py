@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from merkit.data.batch import Tokens
-from merkit.models.merc2020.recurrent import AttentiveBiLSTM, folded, only_present
+from merkit.models.merc2020.recurrent import AttentiveBiLSTM, Head, folded, only_present
 from merkit.models.pooling import hide
 from merkit.models.streams import Standardise
 
@@ -43,8 +43,9 @@ class FrameNet(nn.Module):
     ) -> None:
         super().__init__()
         self.what, self.scale = what, Standardise(width)
-        self.recurrent = AttentiveBiLSTM(width, hidden, classes, dropout, mode)
-        self.width, self.head = self.recurrent.width, self.recurrent.head
+        self.recurrent = AttentiveBiLSTM(width, hidden, 0, mode=mode)
+        self.width = self.recurrent.width
+        self.head = Head(self.width, classes, dropout)
         self.absent = nn.Parameter(torch.zeros(self.width))
         nn.init.normal_(self.absent, std=0.02)
 
@@ -55,4 +56,4 @@ class FrameNet(nn.Module):
     def forward(self, tokens: Tokens) -> tuple[Tensor, Tensor]:
         """Frames `(B, 1, T, D)` to feature `(B, width)` and logits `(B, K)`; an absent stream is a learned feature."""
         feature = only_present(*folded(tokens, self.what), self.absent, self.encode)
-        return feature, self.recurrent.head(feature)
+        return feature, self.head(feature)
