@@ -58,8 +58,8 @@ def mean_over_views(
         array([[0.625, 0.375]])
     """
     parts = [logit[:, first : first + block] for first in range(0, max(logit.shape[1], 1), block)]
-    made = [temper(probabilities(part, spec, temperature), spec, power).mean(0) for part in parts]
-    return np.concatenate(made)
+    # power T at temperature τ, as one temperature τ / T: no probability can vanish before its power is taken
+    return np.concatenate([probabilities(part, spec, temperature / power).mean(0) for part in parts])
 
 
 def weighted_mean(
