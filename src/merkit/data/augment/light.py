@@ -53,7 +53,9 @@ class BrightnessContrast:
         hit = chosen(shape, self.prob)
         x, device = tokens.x, tokens.x.device
         factor, offset = (1 + self.contrast * alpha * hit).to(device), (self.brightness * beta * hit).to(device)
+        own = None  # the caller's numbers stay as they are; bytes are copied into floats anyway
         if x.dtype == torch.uint8:
-            x, factor = x.float(), factor / 255
-        offset = (offset[..., None] * tokens.mask)[..., None].to(x.dtype)
-        return with_x(batch, self.stream, torch.addcmul(offset, x, factor[..., None, None].to(x.dtype)).clamp_(0, 1))
+            own = x = x.float()
+            factor = factor / 255
+        factor, offset = factor[..., None, None].to(x.dtype), (offset[..., None] * tokens.mask)[..., None].to(x.dtype)
+        return with_x(batch, self.stream, torch.addcmul(offset, x, factor, out=own).clamp_(0, 1))
