@@ -123,7 +123,7 @@ def open_panel(
     for member in members[1:]:
         if not np.array_equal(member.table.ids, first.table.ids):
             raise ConfigError(f"{first.run.path} and {member.run.path} read different clips from {root}")
-    return Panel(tuple(paths), root, tuple(members), specs, tuple(dict.fromkeys(warnings)))
+    return Panel(tuple(paths), Path(root), tuple(members), specs, tuple(dict.fromkeys(warnings)))
 
 
 def weights_of(weights: Sequence[float], runs: int) -> list[float]:
