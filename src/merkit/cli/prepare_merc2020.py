@@ -45,8 +45,10 @@ def prepare_merc2020(
     side: Annotated[
         int, typer.Option(min=16, max=512, help="Pixels of a face picture's side; 112 takes a quarter.")
     ] = 224,
-    face_fps: Annotated[float, typer.Option(min=0.1, max=60, help="Pictures a second.")] = 10.0,
-    most_faces: Annotated[int, typer.Option(min=1, help="Pictures of a clip at most, evenly spread.")] = 64,
+    face_fps: Annotated[float, typer.Option(min=0.1, max=60, help="Pictures a second at most.")] = 30.0,
+    most_faces: Annotated[
+        int, typer.Option(min=1, help="Pictures of a clip at most: of a longer one, fewer a second.")
+    ] = 48,
     detect_every: Annotated[int, typer.Option(min=1, help="Look for faces in every so many frames.")] = 2,
     margin: Annotated[
         float, typer.Option(min=0.21, max=3, help="Side of a crop, in longer sides of the face box; 0.93 = as FER2013.")

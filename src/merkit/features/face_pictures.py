@@ -1,7 +1,7 @@
 """Pictures of one face, as a clip streams by: the person who is seen most, and nobody else.
 
 Faces are looked for in every k-th frame and their boxes kept for the frames between, followed, and cropped. Who the clip is
-about is known when it is over; until then the crops of everybody wait, in bounded number. Persons are never mixed: the
+about is known when it is over; until then the crops of everybody wait. Persons are never mixed: the
 published code put all faces of all persons one behind the other and called that time.
 """
 
@@ -29,12 +29,12 @@ class PictureConfig(Config):
 
     side: int = Field(224, ge=16, le=512)
     """Pixels of a picture's side."""
-    frames_per_second: float = Field(10.0, gt=0, le=60)
-    """Frames a second that are looked at. Evaluation takes 16 or 32 pictures of a clip and training 16 at random, so 10 a
-    second are enough for clips of three seconds and more; neighbours of the published 62.5 a second are all but the same
-    picture, and take six times the room."""
-    most: int = Field(64, ge=1)
-    """Pictures of a clip at most; of longer ones, evenly spread."""
+    frames_per_second: float = Field(30.0, gt=0, le=60)
+    """Pictures a second at most."""
+    most: int = Field(48, ge=1)
+    """Pictures of a clip at most: voice that lasts longer than `most / frames_per_second` is looked at less often. A model
+    sees 16 at random or 32 in even steps; 48 leave it a choice. The published 62.5 a second are more than films have, and
+    take 9 MB a second."""
     detect_every: int = Field(2, ge=1)
     """Faces are looked for in every so many frames."""
     margin: float = Field(1.0, gt=0.2, le=3)
@@ -92,7 +92,7 @@ class EveryKth:
 
 @dataclass(slots=True, eq=False)
 class FacePictures:
-    """Takes the frames of one clip and gives the pictures of its main person.
+    """Takes the frames of one clip, the wanted ones alone, and gives the pictures of its main person.
 
     Args:
         config: what is kept.
@@ -101,8 +101,9 @@ class FacePictures:
     Example:
         >>> pictures = FacePictures(PictureConfig(side=16, crop="picture"), None)
         >>> pictures.see(VideoChunk(np.full((3, 40, 60, 3), 9, np.uint8), np.arange(3.0)))
-        >>> pictures.finish(0.5, 9.0).x.shape, pictures.finish(0.5, 9.0).start_s
-        ((2, 768), array([1., 2.]))
+        >>> tokens = pictures.finish(step_s=0.5)
+        >>> tokens.x.shape, tokens.x.dtype, tokens.end_s
+        ((3, 768), dtype('uint8'), array([0.5, 1.5, 2.5]))
     """
 
     config: PictureConfig
@@ -111,51 +112,40 @@ class FacePictures:
     picture: tuple[int, int] | None = None
     persons: int = 0
     shots_s: tuple[float, ...] = ()
-    _every: int = 1
+    warnings: tuple[str, ...] = ()
     _waiting: list["_Waiting"] = field(default_factory=list)
 
     def see(self, chunk: VideoChunk) -> None:
         """Takes the next frames."""
         first, self.count = self.count, self.count + len(chunk.times_s)
-        self.picture = (chunk.frames.shape[2], chunk.frames.shape[1])
-        pictures = PicturePyramid(chunk.frames)
+        height, width = chunk.frames.shape[1:3]
+        self.picture = (width, height)
         if self.follower is None:
-            height, width = chunk.frames.shape[1:3]
             index = np.arange(len(chunk.times_s))
             boxes = np.tile(_middle(height, width), (len(index), 1))
             track, size, margin, shift = np.zeros(len(index), int), np.ones(len(index)), 1.0, (0.0, 0.0)
         else:
             faces = self.follower.update(chunk.frames, chunk.times_s)
             index = np.searchsorted(chunk.times_s, faces.times_s)
-            boxes, track, margin, shift = faces.boxes, faces.track, self.config.margin, FACE_SHIFT
-            size = np.sqrt(np.prod(np.maximum(boxes[:, 2:] - boxes[:, :2], 0.0), axis=1))
+            size = np.sqrt(np.prod(np.maximum(faces.boxes[:, 2:] - faces.boxes[:, :2], 0.0), axis=1))
             rows = _largest(index, size)
-            index, boxes, track, size = index[rows], boxes[rows], track[rows], size[rows]
-        kept = np.flatnonzero((first + index) % self._every == 0)
-        crops = crops_of(pictures, index[kept], boxes[kept], size=self.config.side, margin=margin, shift=shift)
-        # a crop is copied: a view would keep those of everybody
-        self._waiting += [
-            _Waiting(
-                first + int(index[row]),
-                float(chunk.times_s[index[row]]),
-                int(track[row]),
-                float(size[row]),
-                crop.copy(),
-            )
-            for row, crop in zip(kept, crops, strict=True)
-        ]
-        self._thin()
+            index, boxes, track, size = index[rows], faces.boxes[rows], faces.track[rows], size[rows]
+            margin, shift = self.config.margin, FACE_SHIFT
+        pictures = PicturePyramid(chunk.frames)
+        crops = crops_of(pictures, index, boxes, size=self.config.side, margin=margin, shift=shift)
+        for i, who, large, crop in zip(index.tolist(), track.tolist(), size.tolist(), crops, strict=True):
+            # a copy: a view of the main person's crop would keep those of everybody
+            self._waiting.append(_Waiting(first + i, float(chunk.times_s[i]), who, large, crop.copy()))
 
-    def finish(self, begin_s: float, end_s: float) -> TokenSequence | None:
-        """`(T, 3 * side * side)` uint8 pictures of the main person within a stretch of time; None where there are none.
+    def finish(self, step_s: float) -> TokenSequence | None:
+        """`(T, 3 * side * side)` uint8 pictures of the main person; None where no face was seen.
 
         The main person is the one whose face is seen longest and largest: the greatest sum of its size over the frames.
 
         Args:
-            begin_s: seconds.
-            end_s: seconds.
+            step_s: seconds from one frame to the next.
         """
-        own = [each for each in self._waiting if begin_s <= each.time_s < end_s]
+        own = self._waiting
         if self.follower is not None:
             followed = self.follower.finish()
             self.persons, self.shots_s = len(followed.persons), followed.shots_s
@@ -165,15 +155,7 @@ class FacePictures:
         if len(own) > self.config.most:
             own = [own[i] for i in np.linspace(0, len(own) - 1, self.config.most).round().astype(int)]
         start_s = np.array([each.time_s for each in own])
-        step_s = self._every / self.config.frames_per_second
-        x = np.stack([each.crop.reshape(-1) for each in own])
-        return TokenSequence(x, start_s, np.minimum(start_s + step_s, max(end_s, float(start_s[-1]))))
-
-    def _thin(self) -> None:
-        """Of a long clip, every other frame is let go whenever twice as many as may stay are waiting."""
-        while len({each.frame for each in self._waiting}) > 2 * self.config.most:
-            self._every *= 2
-            self._waiting = [each for each in self._waiting if each.frame % self._every == 0]
+        return TokenSequence(np.stack([each.crop.reshape(-1) for each in own]), start_s, start_s + step_s)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

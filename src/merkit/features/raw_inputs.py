@@ -18,9 +18,10 @@ from merkit.features.extractor import extractor_id
 from merkit.features.face_pictures import EveryKth, FacePictures, PictureConfig
 from merkit.features.log_mel import HOP, LogMelExtractor, voiced_range
 from merkit.features.sources import Sources
+from merkit.features.still import is_still
 from merkit.features.word_vectors import read_word_embed
-from merkit.media import SAMPLE_RATE, AudioChunk, VideoChunk
-from merkit.perception import FaceDetector, FaceFollower, clip_likeness
+from merkit.media import SAMPLE_RATE, AudioChunk, StreamReport, VideoChunk
+from merkit.perception import FaceDetector, FaceFollower, FaceTracker, clip_likeness
 from merkit.schema import Clip, Modality, Presence, TokenSequence
 
 __all__ = ["HeardExtraction", "SeenExtraction", "Words"]
@@ -28,6 +29,8 @@ __all__ = ["HeardExtraction", "SeenExtraction", "Words"]
 _WORD_EMBED = ".npz"
 # Column by column a spectrum is small, all at once it is not; and no network here looks at more than some seconds.
 _MAX_S = 300.0
+_LONG = f"is longer than {_MAX_S:g} s: cut it into clips (columns start_s and end_s)"
+_TINY_S = 1e-6
 _EMBEDDED = "word-embed-npz@1"
 
 
@@ -129,31 +132,55 @@ class SeenExtraction:
 
     def __call__(self, clip: Clip, /) -> ClipFeatures:
         sources = Sources.of(clip)
-        follower = None
-        if self.config.crop == "face":
-            each = EveryKth(self._detector, self.config.detect_every)
-            follower = FaceFollower(each, likeness=self._likeness)  # ty: ignore[invalid-argument-type]
-        pictures = FacePictures(self.config, follower)
-        heard: list[AudioChunk] = []
-        reached_s = 0.0
-        for chunk in sources.chunks(self.config.frames_per_second, video=True, audio=sources.sound is not None):
+        begin_s, end_s = _stretch(sources)
+        step_s = max(1.0 / self.config.frames_per_second, (end_s - begin_s) / self.config.most)
+        pictures = FacePictures(self.config, self._follower(step_s))
+        for chunk in sources.chunks(1.0 / step_s, video=True, audio=False):
             if isinstance(chunk, VideoChunk):
-                pictures.see(chunk)
-                reached_s = float(chunk.times_s[-1]) + 1.0 / self.config.frames_per_second
-            elif isinstance(chunk, AudioChunk):
-                heard.append(chunk)
-        begin_s, end_s = 0.0, max(reached_s, 1e-3)
-        if heard:
-            first, last = voiced_range(np.concatenate([each.samples for each in heard]))
-            begin_s, end_s = heard[0].start_s + first / SAMPLE_RATE, heard[0].start_s + last / SAMPLE_RATE
-        found = pictures.finish(begin_s, end_s)
+                first, last = np.searchsorted(chunk.times_s, [begin_s - _TINY_S, end_s - _TINY_S])
+                if last > first:
+                    pictures.see(VideoChunk(chunk.frames[first:last], chunk.times_s[first:last]))
+                if chunk.times_s[-1] >= end_s:
+                    break
+            elif isinstance(chunk, StreamReport):
+                pictures.warnings += chunk.warnings
+        found = pictures.finish(step_s)
         if found is not None:
-            return _features(clip, {("face", None): found}, {}, reached_s, {"face": self.id}, pictures)
+            return _features(clip, {("face", None): found}, {}, end_s, {"face": self.id}, pictures)
         why = f"no face was found in {pictures.count} frames" if pictures.count else "no picture could be decoded"
-        return _features(clip, {}, {"face": why}, reached_s, {"face": self.id}, pictures)
+        return _features(clip, {}, {"face": why}, end_s, {"face": self.id}, pictures)
+
+    def _follower(self, step_s: float) -> FaceFollower | None:
+        if self.config.crop == "picture":
+            return None
+        looks = EveryKth(self._detector, self.config.detect_every)
+        # a face may be missed for a moment, or, in a clip that is looked at seldom, once
+        tracker = FaceTracker(max_gap_s=max(1.5, 2.5 * step_s * self.config.detect_every))
+        return FaceFollower(looks, tracker, likeness=self._likeness)  # ty: ignore[invalid-argument-type]
 
     def __reduce__(self) -> tuple[type, tuple[Any, ...]]:
         return SeenExtraction, (self.config, self.detector, self.name)  # a loaded detector stays behind
+
+
+def _stretch(sources: Sources) -> tuple[float, float]:
+    """Seconds of the clip that pictures are taken from: its voice, or, where there is no sound to go by, all of it."""
+    path = sources.picture.path if sources.picture else None
+    try:
+        if sources.sound is not None and not (path is not None and is_still(path)):
+            samples, start_s = _sound(sources)
+            first, last = voiced_range(samples)
+            return start_s + first / SAMPLE_RATE, start_s + last / SAMPLE_RATE
+    except _NoSoundError:
+        pass
+    info = sources.info()
+    duration_s = min(info.duration_s - sources.start_s if info else 0.0, sources.length_s)
+    if duration_s > _MAX_S:
+        raise MediaError(_LONG, path=path)
+    return 0.0, max(duration_s, 1.0)
+
+
+class _NoSoundError(MediaError):
+    """There is no sound, which is no fault of the pictures."""
 
 
 def _sound(sources: Sources) -> tuple[np.ndarray, float]:
@@ -163,12 +190,9 @@ def _sound(sources: Sources) -> tuple[np.ndarray, float]:
         if isinstance(chunk, AudioChunk):
             chunks.append(chunk)
             if chunk.start_s - chunks[0].start_s > _MAX_S:
-                raise MediaError(
-                    f"is longer than {_MAX_S:g} s: cut it into clips (columns start_s and end_s)",
-                    path=sources.sound.path if sources.sound else None,
-                )
+                raise MediaError(_LONG, path=sources.sound.path if sources.sound else None)
     if not chunks:
-        raise MediaError("the file has no sound", path=sources.sound.path if sources.sound else None)
+        raise _NoSoundError("the file has no sound", path=sources.sound.path if sources.sound else None)
     return np.concatenate([chunk.samples for chunk in chunks]), chunks[0].start_s
 
 
@@ -191,7 +215,9 @@ def _features(
 ) -> ClipFeatures:
     presence = [Presence(modality, True, None, 1.0) for modality, _ in tokens]
     presence += [Presence(modality, False, reason) for modality, reason in why.items()]
-    several = f"{pictures.persons} persons; the one seen most was taken" if pictures and pictures.persons > 1 else None
+    warnings = () if pictures is None else pictures.warnings
+    if pictures is not None and pictures.persons > 1:
+        warnings += (f"{pictures.persons} persons; the one seen most was taken",)
     return ClipFeatures(
         clip=clip,
         duration_s=duration_s,
@@ -204,6 +230,6 @@ def _features(
         shots_s=pictures.shots_s if pictures else (),
         signals=(),
         presence=tuple(presence),
-        warnings=(several,) if several else (),
+        warnings=warnings,
         extractor_ids=ids,
     )

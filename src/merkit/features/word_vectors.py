@@ -115,7 +115,11 @@ class WordVectors:
                 for number, line in enumerate(file, 1):
                     word, _, rest = line.rstrip().partition(" ")
                     numbers = rest.split()
-                    if not word or word in rows or (number == 1 and len(numbers) == 1):
+                    if (
+                        not word
+                        or word in rows
+                        or (number == 1 and len(numbers) == 1 and (word + numbers[0]).isdigit())
+                    ):
                         continue
                     vector = np.array(numbers, np.float32)
                     if not len(vector) or not np.isfinite(vector).all() or (vectors and len(vector) != len(vectors[0])):
