@@ -80,9 +80,10 @@ def override(config: C, changes: Iterable[str]) -> C:
         >>> class Train(Config):
         ...     optim: Optim = Optim()
         ...     targets: tuple[str, ...] = ()
-        >>> changed = override(Train(), ["optim.lr=3e-4", "targets=emotion"])
-        >>> changed.optim.lr, changed.targets
-        (0.0003, ('emotion',))
+        ...     speaker: str = ""
+        >>> changed = override(Train(), ["optim.lr=3e-4", "targets=emotion", "speaker=01"])
+        >>> changed.optim.lr, changed.targets, changed.speaker
+        (0.0003, ('emotion',), '01')
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -96,6 +97,8 @@ def override(config: C, changes: Iterable[str]) -> C:
         merged = OmegaConf.merge(OmegaConf.create(config.to_dict()), OmegaConf.from_dotlist(changes))
         values = OmegaConf.to_container(merged, resolve=False)
         _listed(type(config), values)
+        for change in changes:
+            _verbatim(type(config), values, *change.split("=", 1))
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"cannot read {' '.join(changes)}: {error}") from None
     return config_from(type(config), values)  # ty: ignore[invalid-argument-type]
@@ -140,6 +143,18 @@ def _listed(kind: type[Config], values: Any) -> None:
             _listed(field.annotation, value)
         elif get_origin(field.annotation) is tuple and isinstance(value, str | int | float):
             values[name] = [value]
+
+
+def _verbatim(kind: type[Config], values: Any, key: str, text: str) -> None:
+    """What is said for a key that holds text is that text: `data.split.out=01` names speaker 01, not the number 1."""
+    *groups, name = key.strip().split(".")
+    for group in groups:
+        annotation = kind.model_fields[group].annotation
+        if not (isinstance(annotation, type) and issubclass(annotation, Config)):
+            return
+        kind, values = annotation, values[group]
+    if name in kind.model_fields and kind.model_fields[name].annotation is str and not isinstance(values[name], str):
+        values[name] = "" if values[name] is None else text.strip()
 
 
 def _check_key(key: str, known: dict[str, tuple[str, str | None]]) -> None:
