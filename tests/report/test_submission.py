@@ -77,9 +77,25 @@ def test_numbers_that_several_clips_bear_are_an_error_unless_patterns_tell_them_
         match_clips(template, ids)
     with pytest.raises(MediaError, match=r"each of test/00012, test3/00012;.*--clips"):
         clips_asked(ids, split, np.full(4, True), [template])
-    candidates, wanted = clips_asked(ids, split, np.full(4, True), [template], ["test3/*"])
-    assert candidates.tolist() == [False, False, True, True] and wanted.tolist() == [False, False, True, False]
-    assert match_clips(template, ids, candidates).tolist() == [2]
+    (rows,), wanted = clips_asked(ids, split, np.full(4, True), [template], ["test3/*"])
+    assert rows.tolist() == [2] and wanted.tolist() == [False, False, True, False]
+
+
+def test_a_template_that_is_called_as_a_phase_asks_about_that_phase():
+    ids = np.array(["train/1", "test/1", "test/2", "test3/1", "test3/2"])
+    split, phase = np.array(["train", *["test"] * 4]), np.array(["", "test1", "test2", "test3", "test3"])
+    seen = np.full(5, True)
+    templates = [
+        Template(f"in/{name}.csv", "FileID", files) for name, files in (("test1", ("1",)), ("test3", ("2", "1")))
+    ]
+    rows, wanted = clips_asked(ids, split, seen, templates, phase=phase)
+    assert [each.tolist() for each in rows] == [[1], [4, 3]] and np.flatnonzero(wanted).tolist() == [1, 3, 4]
+    with pytest.raises(
+        ConfigError, match=r"1 of 1 files.*: 1"
+    ):  # of phase 2 there is no clip 1, though others have one
+        clips_asked(ids, split, seen, [Template("test2.csv", "FileID", ("1",))], phase=phase)
+    with pytest.raises(MediaError, match="1 may be each of test/1, test3/1"):
+        clips_asked(ids, split, seen, [Template("mine.csv", "FileID", ("1",))], phase=phase)
 
 
 def test_a_test_clip_that_is_missing_is_not_found_among_clips_of_training():
@@ -100,25 +116,29 @@ def test_rows_come_in_the_order_of_the_template_with_published_names(tmp_path):
     truth = rng.integers(0, 7, 200)  # of clip number i
     template = read_template(template_of(tmp_path, "FileID\n" + "\n".join(map(str, numbers))))
     predicted = answered([f"test/{i:05}" for i in range(200)], truth)
-    classes, bare = submission_of(predicted, template)
+    rows = match_clips(template, predicted.ids)
+    assert rows.tolist() == numbers.tolist()
+    classes, bare = submission_of(predicted, template, rows)
     out = write_submission(template, classes, tmp_path / "out" / "s.csv")
-    rows = list(csv.DictReader(out.open()))
-    assert [int(row["FileID"]) for row in rows] == numbers.tolist()
+    written = list(csv.DictReader(out.open()))
+    assert [int(row["FileID"]) for row in written] == numbers.tolist()
     codes = ["hap", "ang", "dis", "fea", "sad", "neu", "sur"]
-    assert [row["Emotion"] for row in rows] == [codes[truth[i]] for i in numbers]
+    assert [row["Emotion"] for row in written] == [codes[truth[i]] for i in numbers]
     assert bare == [] and out.read_text().splitlines()[0] == "FileID,Emotion"
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["s.csv"]
-    assert submission_of(predicted, template, "face_emotion", "numbers")[0] == [str(6 - truth[i]) for i in numbers]
+    assert submission_of(predicted, template, rows, "face_emotion", "numbers")[0] == [
+        str(6 - truth[i]) for i in numbers
+    ]
 
 
 def test_files_that_show_nothing_stop_a_submission_or_get_the_prior():
-    template = Template("t.csv", "FileID", ("2", "1", "3"))
+    template, rows = Template("t.csv", "FileID", ("2", "1", "3")), np.array([1, 0, -1])
     seen = [True, False]
     with pytest.raises(ConfigError, match=r"2 of 3 files.*: 2, 3"):
-        submission_of(answered(["1", "2"], [4, 5], seen), template)
+        submission_of(answered(["1", "2"], [4, 5], seen), template, rows)
     prior = {"emotion": np.array([0.1, 0.1, 0.1, 0.4, 0.1, 0.1, 0.1])}
     made = answered(["1", "2"], [4, 3], seen, prior)  # what a panel answers of clip 2 is the prior
-    assert submission_of(made, template) == (["fea", "sad", "fea"], ["2", "3"])
+    assert submission_of(made, template, rows) == (["fea", "sad", "fea"], ["2", "3"])
 
 
 def test_names_of_classes():
@@ -141,7 +161,7 @@ def test_names_of_classes():
     with pytest.raises(ConfigError, match="one class per clip"):
         class_names(TargetSpec("mood", "multi_label", ("a",)))
     with pytest.raises(ConfigError, match="no target other"):
-        submission_of(answered(["1"], [0]), Template("t.csv", "FileID", ("1",)), "other")
+        submission_of(answered(["1"], [0]), Template("t.csv", "FileID", ("1",)), np.array([0]), "other")
 
 
 def test_what_is_written_is_read_back_before_it_appears(tmp_path, monkeypatch):

@@ -96,6 +96,8 @@ def predict(
     import json
     import shutil
 
+    import numpy as np
+
     from merkit.cli.progress import count_progress
     from merkit.errors import ConfigError
     from merkit.report.answers import answers_document, write_answers
@@ -116,11 +118,14 @@ def predict(
     panel = open_panel(runs, root, weights=weight or (), targets=target or (), other_features=other_features)
     if templates:
         class_names(panel.specs[0], submission_names)
-    candidates = None
+    matched: list[np.ndarray] = []
     if templates or clips:
-        chosen, wanted = clips_asked(panel.ids, panel.split, panel.seen, templates, clips or (), missing == "prior")
+        phase = panel.members[0].table.groups.get("phase")
+        matched, wanted = clips_asked(
+            panel.ids, panel.split, panel.seen, templates, clips or (), phase, prior=missing == "prior"
+        )
         panel, rows = panel.take(wanted)
-        candidates = chosen[rows]
+        matched = [np.where(found < 0, -1, np.searchsorted(rows, found)) for found in matched]
     folder = root if root.is_dir() else root.parent
     out = out or folder / "predictions" / "+".join(run.resolve().name for run in runs)
     with count_progress("answering", quiet=as_json) as told:
@@ -129,8 +134,8 @@ def predict(
         )
     files = list(write_answers(predicted, out))
     notes = [*predicted.warnings]
-    for template in templates:
-        classes, bare = submission_of(predicted, template, "", submission_names, candidates)
+    for template, found in zip(templates, matched, strict=True):
+        classes, bare = submission_of(predicted, template, found, names=submission_names)
         at = submission_out or out / f"{template.path.stem}_submission.csv"
         files.append(write_submission(template, classes, at, column or "Emotion"))
         if bare:

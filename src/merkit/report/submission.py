@@ -67,12 +67,14 @@ def clips_asked(
     seen: np.ndarray,
     templates: Sequence[Template] = (),
     patterns: Sequence[str] = (),
+    phase: np.ndarray | None = None,
     prior: bool = False,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Which clips a template may mean, and which are asked about: known before any network has worked.
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """Which clips are the files of templates, and which are asked about: known before any network has worked.
 
-    A file of the template that a folder lacks must not be found among clips of training, whose numbers may be the same:
-    clips of the splits train and valid are only considered where a pattern names them.
+    A file of a template that a folder lacks must not be found among clips of training, whose numbers may be the same:
+    clips of the splits train and valid are only considered where a pattern names them. Where a folder knows phases of a
+    challenge and one of them is called as the template is (`test3` of `test3.csv`), the files are clips of that phase.
 
     Args:
         ids: `(n,)` clips.
@@ -80,10 +82,11 @@ def clips_asked(
         seen: `(n,)` bool: whether a clip shows anything.
         templates: what is asked; none = every clip that a pattern names.
         patterns: of ids, as a shell writes them (`test/*`).
+        phase: `(n,)` of each clip, empty where it is of none; None where the folder knows of no phases.
         prior: whether the shares of the training labels may stand in for what is missing.
 
     Returns:
-        Candidates `(n,)` bool, and clips to answer for `(n,)` bool.
+        For each template the row of each file, -1 where it has no clip; and clips to answer for `(n,)` bool.
 
     Raises:
         ConfigError: files of a template are missing, or nothing is asked about.
@@ -91,39 +94,38 @@ def clips_asked(
 
     Example:
         >>> ids, split = np.array(["train/7", "test/7", "test/8"]), np.array(["train", "test", "test"])
-        >>> clips_asked(ids, split, np.full(3, True), [Template(Path("t.csv"), "FileID", ("7",))])[1].tolist()
-        [False, True, False]
+        >>> rows, wanted = clips_asked(ids, split, np.full(3, True), [Template(Path("t.csv"), "FileID", ("7",))])
+        >>> rows[0].tolist(), wanted.tolist()
+        ([1], [False, True, False])
     """
     if patterns:
         chosen = np.array([any(fnmatchcase(str(clip), each) for each in patterns) for clip in ids])
     else:
         chosen = ~np.isin(split, ["train", "valid"])
-    wanted = np.zeros(len(ids), bool) if templates else chosen
+    wanted, matched = np.zeros(len(ids), bool) if templates else chosen, []
     for template in templates:
-        rows = match_clips(template, ids, chosen)
-        bare = [file for file, row in zip(template.files, rows, strict=True) if row < 0 or not seen[row]]
-        stop_if_missing(template, bare, prior)
+        stem = Path(template.path).stem
+        known = phase is not None and bool((phase == stem).any())
+        rows = match_clips(template, ids, chosen & (phase == stem) if known else chosen)
+        stop_if_missing(template, _bare(template, rows, seen), prior)
         wanted[rows[rows >= 0]] = True
+        matched.append(rows)
     if not wanted.any():
         raise ConfigError(f"none of {len(ids)} clips is asked about, {int(chosen.sum())} could be")
-    return chosen, wanted
+    return matched, wanted
 
 
 def submission_of(
-    predicted: "Predicted",
-    template: Template,
-    target: str = "",
-    names: str = "auto",
-    candidates: np.ndarray | None = None,
+    predicted: "Predicted", template: Template, rows: np.ndarray, target: str = "", names: str = "auto"
 ) -> tuple[list[str], list[str]]:
     """The class of each file of the template, in its order, and the files that nothing is known of but the prior.
 
     Args:
         predicted: answers.
         template: what is asked.
+        rows: of the answers: the clip of each file; -1 where there is none (see `clips_asked`).
         target: which question; none = the first.
         names: see `class_names`.
-        candidates: see `match_clips`.
 
     Raises:
         ConfigError: files have no clip, or one that shows nothing, and the answers hold no prior for them.
@@ -132,13 +134,16 @@ def submission_of(
     if spec is None:
         raise ConfigError(f"no target {target}; there are {', '.join(each.name for each in predicted.specs)}")
     written = class_names(spec, names)
-    rows = match_clips(template, predicted.ids, candidates)
-    bare = [file for file, row in zip(template.files, rows, strict=True) if row < 0 or not predicted.seen[row]]
-    if bare:
-        stop_if_missing(template, bare, bool(predicted.prior))
+    bare = _bare(template, rows, predicted.seen)
+    stop_if_missing(template, bare, bool(predicted.prior))
     best = predicted.output[spec.name].argmax(-1)
     default = int(predicted.prior[spec.name].argmax()) if predicted.prior else -1
     return [written[default if row < 0 else int(best[row])] for row in rows], bare
+
+
+def _bare(template: Template, rows: np.ndarray, seen: np.ndarray) -> list[str]:
+    """Files without a clip, or with one that shows nothing."""
+    return [file for file, row in zip(template.files, rows, strict=True) if row < 0 or not seen[row]]
 
 
 def stop_if_missing(template: Template, bare: Sequence[str], prior: bool) -> None:
