@@ -64,7 +64,9 @@ def prepare_merc2020(
         ),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Clips at a time, 1 GB each; else one per core.")] = None,
-    timeout: Annotated[float, typer.Option(min=1, help="Seconds that one clip may take.")] = 600.0,
+    timeout: Annotated[
+        float | None, typer.Option(min=1, help="Seconds that one clip may take; a worker that hangs is ended.")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Go over it again where OUT holds a manifest already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
@@ -98,6 +100,7 @@ def prepare_merc2020(
     if (out / MANIFEST_FILE).exists() and not force:
         raise ConfigError(f"{out} holds a manifest already; --force goes over it again (what is done is kept)")
     manifest = _manifest(corpus, root, labels, out, force, claim)
+    count = workers or os.cpu_count() or 1
     heard = HeardExtraction(_words(words, manifest))
     with _bars(as_json) as update:
         made = prepare_inputs(
@@ -106,8 +109,8 @@ def prepare_merc2020(
             heard=heard,
             seen=seen,
             progress=update,
-            engine="processes",
-            workers=workers or os.cpu_count() or 1,
+            engine="serial" if count == 1 and timeout is None else "processes",
+            workers=count,
             timeout_s=timeout,
         )
     write_rejected(made.rejected, out / "rejected.csv")
