@@ -114,7 +114,9 @@ def _model(
         parts[name] = {"hidden": own.hidden, "dropout": config.dropout, "mode": config.attention}
         parts[name]["backbone"] = config.backbone(name, widths[name])
         if parts[name]["backbone"] != "none":
-            parts[name] |= {"weights": own.pretrained if pretrained else "none", "drop_path": config.drop_path}
+            parts[name]["drop_path"] = config.drop_path
+            # saved weights know their convention
+            parts[name] |= {"weights": own.pretrained, "convention": own.convention} if pretrained else {}
             parts[name] |= {"frames": config.speech.frames} if name == "speech" else {}
     text = config.text
     parts["text"] = {

@@ -51,7 +51,10 @@ class SpeechConfig(Config):
     hidden: int = Field(512, ge=1)
     """Of the BiLSTM, each way."""
     pretrained: str = "none"
-    """ImageNet weights of the backbone: `none`, `catalogue`, or a file."""
+    """ImageNet weights of the backbone: `none` = random; `catalogue`, which has those of `lite0`; or a file that timm,
+    torchvision, transformers or efficientnet_pytorch wrote."""
+    convention: Literal["auto", "tf", "torch"] = "auto"
+    """How such weights pad and normalise; `auto` tells it by the file."""
     light: float = Field(0.3, ge=0)
     """Brightness and contrast of the spectrogram change by up to this, in training; 0 = never."""
     light_prob: float = Field(0.7, ge=0, le=1)
@@ -84,7 +87,10 @@ class FaceConfig(Config):
     hidden: int = Field(320, ge=1)
     """Of the BiLSTM, each way."""
     pretrained: str = "none"
-    """ImageNet weights of the backbone: `none`, `catalogue`, or a file."""
+    """ImageNet weights of the backbone: `none` = random; `catalogue`, which has those of `lite0`; or a file that timm,
+    torchvision, transformers or efficientnet_pytorch wrote."""
+    convention: Literal["auto", "tf", "torch"] = "auto"
+    """How such weights pad and normalise; `auto` tells it by the file."""
     flip: float = Field(0.5, ge=0, le=1)
     """Share of clips that are mirrored in training, all pictures of a clip alike; so are the next two."""
     light: float = Field(0.5, ge=0)

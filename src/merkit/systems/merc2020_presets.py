@@ -1,4 +1,8 @@
-"""Starting points of the MERC2020 system: the published commands, and sizes that a CPU can train."""
+"""Starting points of the MERC2020 system: the published commands, and sizes that a CPU can train.
+
+The published networks began with ImageNet's weights, which merkit does not carry for B0 to B7: every preset begins at random
+unless `speech.pretrained` and `face.pretrained` name files.
+"""
 
 from typing import Any
 
@@ -14,7 +18,6 @@ def _speech() -> MERC2020Config:
     return MERC2020Config(
         mode="speech",
         speech_coeff="b4",
-        speech=SpeechConfig(pretrained="catalogue"),
         mixup_prob=1.0,
         label_smoothing=0.1,
         optim=OptimConfig(name="ranger", lr=4e-3, weight_decay=5e-5, schedule="cosine"),
@@ -27,7 +30,6 @@ def _face() -> MERC2020Config:
     return MERC2020Config(
         mode="face",
         face_coeff="b0",
-        face=FaceConfig(pretrained="catalogue"),
         cutmix_prob=1.0,
         label_smoothing=0.1,
         optim=OptimConfig(name="ranger", lr=4e-3, weight_decay=5e-5, schedule="cosine"),
