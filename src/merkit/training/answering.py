@@ -3,6 +3,7 @@
 import hashlib
 import time
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from merkit.atomic import replacing
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 from merkit.training.fit import loader_for
+from merkit.training.remembering import remembering
 from merkit.training.run import Run
 from merkit.training.tempering import mean_over_views
 from merkit.training.views import PictureView, find_views, picture_streams
@@ -124,8 +126,9 @@ def logits_of(
 ) -> dict[str, np.ndarray]:
     """target -> `(V, n, K)` float32 raw outputs, or `(V, m, K)` of the persons asked about, in the order of the table.
 
-    A batch is read once and seen in all views. With `kept`, what was answered is saved now and then and at the end, raw
-    and by view: a stopped call goes on where it was, and another power, calibration or mean costs nothing.
+    A batch is read once and seen in all views; what sees the same in each of them answers once. With `kept`, what was
+    answered is saved now and then and at the end, raw and by view: a stopped call goes on where it was, and another power,
+    calibration or mean costs nothing.
 
     Args:
         run: of one seed.
@@ -163,15 +166,16 @@ def logits_of(
         last = first + batch.size
         here = {name: slice(*np.searchsorted(owner, [first, last])) for name, (owner, _) in places.items()}
         seen: dict[str, list[np.ndarray]] = {spec.name: [] for spec in specs}
-        for i, view in enumerate(views):
-            logits = model(view(batch, pictures))
-            for spec in specs:
-                logit = logits[spec.name].float()
-                if spec.per_entity:
-                    owner, place = (column[here[spec.name]] for column in places[spec.name])
-                    logit = logit[torch.from_numpy(owner - first).to(device), torch.from_numpy(place).to(device)]
-                seen[spec.name].append(logit.cpu().numpy())
-            told(len(views) * first + (i + 1) * batch.size, total, str(run.path))
+        with remembering(model) if len(views) > 1 else nullcontext():
+            for i, view in enumerate(views):
+                logits = model(view(batch, pictures))
+                for spec in specs:
+                    logit = logits[spec.name].float()
+                    if spec.per_entity:
+                        owner, place = (column[here[spec.name]] for column in places[spec.name])
+                        logit = logit[torch.from_numpy(owner - first).to(device), torch.from_numpy(place).to(device)]
+                    seen[spec.name].append(logit.cpu().numpy())
+                told(len(views) * first + (i + 1) * batch.size, total, str(run.path))
         for name, each in seen.items():
             parts[name].append(np.stack(each))
         first, done = last, done + 1
