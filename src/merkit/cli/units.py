@@ -22,6 +22,11 @@ def units(
     store: Annotated[
         Path | None, typer.Option(help="Also write the units of all clips into this new store, without the encoder.")
     ] = None,
+    by: Annotated[
+        str,
+        typer.Option(help="Divide by this group (session …) in place of the manifest's splits, as `group_fold` does."),
+    ] = "",
+    fold: Annotated[int, typer.Option(min=0, help="With --by: data.split.fold of the run that will use them.")] = 0,
     collapse: Annotated[bool, typer.Option("--collapse", help="With --store: runs of one unit are one token.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
@@ -35,7 +40,8 @@ def units(
 
         merkit units data/ravdess --states states --encoder facebook/hubert-base-ls960:6 --out units --store tokens
     """
-    from merkit.corpora import read_manifest
+    from merkit.corpora import clip_table, read_manifest
+    from merkit.data.group_folds import group_fold
     from merkit.errors import ConfigError
     from merkit.features import FeatureStore
     from merkit.features.unit_tokens import write_unit_store
@@ -43,8 +49,12 @@ def units(
 
     if collapse and store is None:
         raise ConfigError("--collapse goes with --store; for `merkit extract` write speech=OUT:collapse")
-    held = FeatureStore.open(states)
-    found = fit_units(read_manifest(manifest), held, encoder, k, most=most, seed=seed)
+    held, listed = FeatureStore.open(states), read_manifest(manifest)
+    clips = None
+    if by:
+        divided = group_fold(clip_table(listed), fold, by)
+        clips = set(map(str, divided.ids[divided.split == "train"]))
+    found = fit_units(listed, held, encoder, k, most=most, seed=seed, clips=clips)
     found.save(out)
     if store is not None:
         write_unit_store(held, out, store, collapse=collapse)
