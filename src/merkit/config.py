@@ -97,8 +97,9 @@ def override(config: C, changes: Iterable[str]) -> C:
         merged = OmegaConf.merge(OmegaConf.create(config.to_dict()), OmegaConf.from_dotlist(changes))
         values = OmegaConf.to_container(merged, resolve=False)
         _listed(type(config), values)
-        for change in changes:
-            _verbatim(type(config), values, *change.split("=", 1))
+        said = dict(change.split("=", 1) for change in changes)  # of a key that is given twice, the last
+        for key, text in said.items():
+            _verbatim(type(config), values, key, text)
     except (OmegaConfBaseException, ValueError) as error:
         raise ConfigError(f"cannot read {' '.join(changes)}: {error}") from None
     return config_from(type(config), values)  # ty: ignore[invalid-argument-type]
