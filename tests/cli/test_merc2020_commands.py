@@ -17,7 +17,7 @@ from merkit.training.run import Run
 
 TINY = (
     "speech_coeff=tiny", "face_coeff=tiny", "speech.frames=32", "speech.hidden=8", "face.hidden=8", "face.n_frames=2",
-    "face.skip_ends=2", "text.layers=1", "text.heads=4", "text.feedforward=16", "trainer.batch_size=10",
+    "text.layers=1", "text.heads=4", "text.feedforward=16", "trainer.batch_size=10",
     "trainer.accelerator=cpu", "optim.name=adamw", "optim.lr=0.02",
 )  # fmt: skip
 

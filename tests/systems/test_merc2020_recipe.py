@@ -141,8 +141,9 @@ def test_the_epoch_is_chosen_by_the_likelihood_of_the_integrated_answer():
 
 
 def test_a_stretch_of_voice_and_pictures_in_order_and_in_evaluation_the_same_again():
-    chosen = config("speech.frames=20", "face.n_frames=4", "face.n_frames_test=8", "face.skip_ends=3")
+    chosen = config("speech.frames=20", "face.n_frames=4", "face.n_frames_test=8", "face.skip_s=0.3")
     rising = TokenColumn.of_sequences([np.arange(50.0)[:, None]] * 2)
+    rising = replace(rising, start_s=np.tile(np.arange(50) * 0.1, 2))
     table = replace(small_clips(2), streams={"speech": rising, "face": rising})
     rule = merc2020.sampling(chosen, table)
 
@@ -157,6 +158,8 @@ def test_a_stretch_of_voice_and_pictures_in_order_and_in_evaluation_the_same_aga
     assert all((np.diff(each["speech"]) == 1).all() and len(each["speech"]) == 20 for each in drawn)
     assert all(len(each["face"]) == 4 and (np.diff(each["face"]) > 0).all() for each in drawn)
     assert min(each["face"].min() for each in drawn) >= 3 and max(each["face"].max() for each in drawn) <= 46
+    dense = replace(rising, start_s=rising.start_s * 0.5)
+    assert merc2020.sampling(chosen, replace(table, streams={"face": dense})).streams["face"].skip_ends == 6
     assert len({each["speech"][0] for each in drawn}) > 8 and len({tuple(each["face"]) for each in drawn}) == 20
 
 

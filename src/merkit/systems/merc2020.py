@@ -29,6 +29,7 @@ from merkit.schema import TargetSpec
 from merkit.systems.merc2020_config import MEL_BANDS, MERC2020Config, side_of
 from merkit.systems.merc2020_data import AUXILIARY, load
 from merkit.systems.merc2020_presets import PRESETS
+from merkit.systems.scenes import spacing_s
 from merkit.training.config import TrainerConfig
 from merkit.training.criteria import Criterion
 from merkit.training.fit import Plan
@@ -37,17 +38,21 @@ from merkit.training.objective import Objective
 
 __all__ = ["PRESETS", "MERC2020Config", "augmentation", "build_model", "load", "plan", "sampling"]
 
+# seconds between two pictures that carry no times
+_APART_S = 0.1
+
 
 def sampling(config: MERC2020Config, table: ClipTable) -> Sampling:
     """Which tokens are looked at: a stretch of the voice, some pictures of the face, in training at random."""
     speech, face = config.speech, config.face
+    apart_s = (spacing_s(table.streams["face"]) if "face" in table.streams else 0.0) or _APART_S
     rules = {
         "speech": TokenSampling(limit=speech.frames, random=True, stretch=True),
         "face": TokenSampling(
             limit=face.n_frames,
             random=True,
             strided=True,
-            skip_ends=face.skip_ends,
+            skip_ends=round(face.skip_s / apart_s),
             evaluation_limit=face.n_frames_test,
         ),
     }

@@ -82,8 +82,9 @@ class FaceConfig(Config):
     """Pictures of a clip in training, drawn at random and in order."""
     n_frames_test: int = Field(0, ge=0)
     """Pictures in evaluation, evenly spread; 0 = as many as in training. The published submissions took 32."""
-    skip_ends: int = Field(10, ge=0)
-    """First and last pictures that are not drawn, where enough remain."""
+    skip_s: float = Field(0.16, ge=0)
+    """Seconds at the beginning and at the end that are not looked at, where enough remains; published: ten frames of 16 ms.
+    Pictures without times count as ten a second."""
     hidden: int = Field(320, ge=1)
     """Of the BiLSTM, each way."""
     pretrained: str = "none"
