@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from merkit.errors import LimitError, MediaError
-from merkit.features import sources
+from merkit.features import Tools, extract_clip, sources
 from merkit.features.face_pictures import PictureConfig
 from merkit.features.log_mel import log_mel_columns, voiced_range
 from merkit.features.raw_inputs import HeardExtraction, SeenExtraction
@@ -111,6 +111,13 @@ def test_why_something_is_absent(tmp_path):
         SeenExtraction(SMALL, ColourFaces, "c")(Clip("x", (Stream("face", broken), Stream("speech", broken))))
     lost = HeardExtraction()(Clip("x", (Stream("speech", broken), Stream("text", tmp_path / "none.npz"))))
     assert [p.present for p in lost.presence] == [False, False]
+
+
+def test_vectors_are_no_words_to_other_extractors(tmp_path):
+    np.savez(tmp_path / "7.npz", word_embed=np.ones((2, 200)))
+    path = talk(tmp_path / "talk.mp4", video=False)
+    made = extract_clip(Clip("talk", (Stream("speech", path), Stream("text", tmp_path / "7.npz"))), Tools())
+    assert not made.segments and made.duration_s == pytest.approx(2.0, abs=0.1)
 
 
 def test_words_are_spread_over_the_voice(clip, tmp_path):

@@ -17,7 +17,7 @@ from merkit.features.clip import ClipFeatures
 from merkit.features.extractor import extractor_id
 from merkit.features.face_pictures import EveryKth, FacePictures, PictureConfig
 from merkit.features.log_mel import HOP, LogMelExtractor, voiced_range
-from merkit.features.sources import Sources
+from merkit.features.sources import VECTORS, Sources
 from merkit.features.still import is_still
 from merkit.features.word_vectors import read_word_embed
 from merkit.media import SAMPLE_RATE, AudioChunk, StreamReport, VideoChunk
@@ -26,7 +26,6 @@ from merkit.schema import Clip, Modality, Presence, TokenSequence
 
 __all__ = ["HeardExtraction", "SeenExtraction", "Words"]
 
-_WORD_EMBED = ".npz"
 # Column by column a spectrum is small, all at once it is not; and no network here looks at more than some seconds.
 _MAX_S = 300.0
 _LONG = f"is longer than {_MAX_S:g} s: cut it into clips (columns start_s and end_s)"
@@ -87,7 +86,7 @@ class HeardExtraction:
     def _said(self, sources: Sources) -> tuple[np.ndarray, str]:
         """`(T, D)` float32 and what made them; spread evenly over the voice, for nobody says when each was said."""
         stream = sources.words
-        if stream is not None and stream.path is not None and stream.path.suffix == _WORD_EMBED:
+        if stream is not None and stream.path is not None and stream.path.suffix == VECTORS:
             return read_word_embed(stream.path), _EMBEDDED
         if self.words is None:
             raise MediaError("there are no vectors for its words")

@@ -30,7 +30,9 @@ from merkit.media import (
 )
 from merkit.schema import Clip, Modality, Stream
 
-__all__ = ["Sources"]
+__all__ = ["VECTORS", "Sources"]
+
+VECTORS = ".npz"
 
 # Frames that are read at once; fewer for a short span, so that decoding can stop soon after it.
 _CHUNK_FRAMES = 16
@@ -85,12 +87,13 @@ class Sources:
         """Lines of words, or None where the clip brings none.
 
         Words that come without a file are one line over the whole clip, however long that is. A subtitle line belongs
-        to a span if its middle does: a line is not torn, and of two spans that meet only one gets it.
+        to a span if its middle does: a line is not torn, and of two spans that meet only one gets it. Vectors of words
+        (`.npz`) are no words: nobody can tell what was said.
 
         Raises:
             MediaError: the file cannot be read.
         """
-        if self.words is None:
+        if self.words is None or (self.words.path is not None and self.words.path.suffix == VECTORS):
             return None
         if self.words.path is None:
             said = (self.words.text or "").strip()

@@ -169,7 +169,7 @@ class FeatureStore:
     def refresh(self) -> None:
         """Forgets what is known of the files, so that what other processes wrote is seen."""
         self._shards = {}
-        for name in ("index", "_at", "_columns", "_keys"):
+        for name in ("index", "_at", "_columns", "_keys", "_shard_of"):
             self.__dict__.pop(name, None)
 
     @cached_property
@@ -263,8 +263,7 @@ class FeatureStore:
         """
         if clip not in self._keys:
             raise StoreError(f"{self.path}: has no clip {clip}")
-        row = pc.index(self.index["clip"], clip).as_py()
-        shard = self._shard(self._columns[row][0], clip)
+        shard = self._shard(self._shard_of[clip], clip)
         return next(entry["about"] for entry in shard.entries if entry["clip"] == clip)
 
     def verify(self) -> None:
@@ -305,6 +304,10 @@ class FeatureStore:
     def _at(self) -> dict[tuple[str, str, str | None], int]:
         columns = (self.index[name].to_pylist() for name in ("clip", "modality", "entity"))
         return {key: i for i, key in enumerate(zip(*columns, strict=True)) if key[1] is not None}
+
+    @cached_property
+    def _shard_of(self) -> dict[str, str]:
+        return dict(zip(self.index["clip"].to_pylist(), self.index["shard"].to_pylist(), strict=True))
 
     @cached_property
     def _keys(self) -> dict[str, str]:

@@ -27,7 +27,7 @@ ROOT/qia2020/{train,val}/<id>-…-<integrated>-<face>-<speech>.mp4   the last th
     notes=(
         "About 44,000 training clips. `merkit prepare merc2020` decodes each once: log-mel columns, pictures of one face, words.",
         "A clip of which only the words can be read is kept, with the words; what was lost is in rejected.csv.",
-        "Word vectors are the organisers' (word2vec, 200 wide). Other systems of merkit cannot read these .npz files.",
+        "Words come as vectors (word2vec, 200 wide), not as words: for `merkit extract` the clips have no text.",
         "Labels of the test phases were never published; `merkit predict --submission` fills in the templates.",
         "Persons are not named, so speakers of train may be in val too: figures on valid say nothing about new persons.",
     ),
