@@ -67,8 +67,22 @@ def test_a_block_is_what_its_formula_says(place: int) -> None:
         y *= sigmoid(weight["squeeze.2.weight"][:, :, 0, 0, 0] @ inner + weight["squeeze.2.bias"])[:, None, None, None]
     y = norm(mix(y * sigmoid(y), "project.weight"), "project_norm")
     beside = x if place == 3 else norm(mix(x[:, :, ::step, ::step], "shortcut.0.weight"), "shortcut.1")
-    got = block(torch.from_numpy(x)[None])[0].detach().numpy()
-    np.testing.assert_allclose(got, np.maximum(y + beside, 0), atol=1e-9)
+    for gradients in (True, False):  # training takes another way through the filters than prediction
+        with torch.set_grad_enabled(gradients):
+            got = block(torch.from_numpy(x)[None])[0].detach().numpy()
+        np.testing.assert_allclose(got, np.maximum(y + beside, 0), atol=1e-9)
+
+
+def test_the_stem_is_a_filter_of_places_and_then_one_of_times() -> None:
+    torch.manual_seed(0)
+    net = X3D("tiny").double().eval()
+    net.blocks = torch.nn.Identity()
+    net.head, net.head_norm = torch.nn.Identity(), torch.nn.Identity()
+    x = torch.randn(2, 3, 6, 9, 10, dtype=torch.float64)
+    # the two as one (5, 3, 3) filter, which is how the paper's table writes them
+    both = torch.einsum("ocahw,odtbe->octhw", net.stem_place.weight, net.stem_time.weight)
+    want = torch.nn.functional.conv3d(x, both, stride=(1, 2, 2), padding=(2, 1, 1))
+    torch.testing.assert_close(net.features(x), (want / (1 + 1e-5) ** 0.5).relu(), atol=1e-9, rtol=1e-9)
 
 
 def test_a_clip_is_answered_the_same_alone_and_among_others() -> None:

@@ -12,6 +12,7 @@ import math
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -52,26 +53,77 @@ X3DS = {
 """Variant -> its sizes (paper, tables 1 and 2); `tiny` is ours, for tests and small machines."""
 
 
+class _Mix(nn.Conv3d):
+    """A 1 x 1 x 1 convolution as the matrix product that it is; on a CPU in half the time and less.
+
+    Args:
+        width: channels in.
+        out: channels out.
+        stride: of height and width: the places between are not looked at.
+        bias: whether it has one.
+    """
+
+    def __init__(self, width: int, out: int, stride: int = 1, bias: bool = False) -> None:
+        super().__init__(width, out, 1, (1, stride, stride), bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:  # ty: ignore[incompatible-method-override]
+        """`(P, C, T, H, W)` -> `(P, C_out, T, H', W')`, channels last in memory as `x` is."""
+        step = self.stride[1]
+        if step > 1:
+            x = x[..., ::step, ::step]
+        return F.linear(x.permute(0, 2, 3, 4, 1), self.weight.flatten(1), self.bias).permute(0, 4, 1, 2, 3)
+
+
+class _Depth(nn.Conv3d):
+    """Each channel filtered by itself over 3 frames of 3 x 3; on a CPU, in training, as three filters of single frames,
+    whose gradients cost half as much.
+
+    Args:
+        width: channels.
+        stride: of height and width.
+    """
+
+    def __init__(self, width: int, stride: int) -> None:
+        super().__init__(width, width, 3, (1, stride, stride), 1, groups=width, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:  # ty: ignore[incompatible-method-override]
+        """`(P, C, T, H, W)` -> `(P, C, T, ceil(H / stride), ceil(W / stride))`."""
+        if x.device.type != "cpu" or not torch.is_grad_enabled():
+            return super().forward(x)
+        count = x.shape[2]
+        padded = F.pad(x.permute(0, 2, 3, 4, 1), (0, 0, 0, 0, 0, 0, 1, 1))  # (P, T + 2, H, W, C)
+        parts = [
+            F.conv2d(
+                padded[:, i : i + count].flatten(0, 1).permute(0, 3, 1, 2),
+                self.weight[:, :, i],
+                stride=self.stride[1],
+                padding=1,
+                groups=x.shape[1],
+            )
+            for i in range(3)
+        ]
+        return (parts[0] + parts[1] + parts[2]).unflatten(0, (-1, count)).transpose(1, 2)
+
+
 class _Block(nn.Module):
     """Expand, filter each channel over place and time, squeeze (every other block), project; beside a shortcut."""
 
     def __init__(self, width: int, out: int, stride: int, squeeze: bool) -> None:
         super().__init__()
         inner = int(_BOTTLENECK * out)
-        self.expand, self.expand_norm = nn.Conv3d(width, inner, 1, bias=False), nn.BatchNorm3d(inner)
-        self.depth = nn.Conv3d(inner, inner, 3, (1, stride, stride), 1, groups=inner, bias=False)
+        self.expand, self.expand_norm = _Mix(width, inner), nn.BatchNorm3d(inner)
+        self.depth = _Depth(inner, stride)
         self.depth_norm = nn.BatchNorm3d(inner)
         narrow = _eights(inner * _RATIO)
         self.squeeze: Any = (
-            nn.Sequential(nn.Conv3d(inner, narrow, 1), nn.ReLU(), nn.Conv3d(narrow, inner, 1), nn.Sigmoid())
+            nn.Sequential(_Mix(inner, narrow, bias=True), nn.ReLU(), _Mix(narrow, inner, bias=True), nn.Sigmoid())
             if squeeze
             else None
         )
-        self.project, self.project_norm = nn.Conv3d(inner, out, 1, bias=False), nn.BatchNorm3d(out)
+        self.project, self.project_norm = _Mix(inner, out), nn.BatchNorm3d(out)
         self.shortcut: Any = None
         if stride != 1 or width != out:
-            beside = nn.Conv3d(width, out, 1, (1, stride, stride), bias=False)
-            self.shortcut = nn.Sequential(beside, nn.BatchNorm3d(out))
+            self.shortcut = nn.Sequential(_Mix(width, out, stride), nn.BatchNorm3d(out))
 
     def forward(self, x: Tensor) -> Tensor:
         """`(P, C, T, H, W)` -> `(P, C_out, T, ceil(H / stride), ceil(W / stride))`."""
@@ -104,7 +156,6 @@ class X3D(nn.Module):
         ConfigError: there is no such variant.
 
     Example:
-        >>> import torch
         >>> net = X3D("tiny").eval()
         >>> net.features(torch.zeros(2, 3, 5, 64, 64)).shape, net(torch.zeros(2, 3, 5, 64, 64)).shape
         (torch.Size([2, 72, 5, 2, 2]), torch.Size([2, 2048]))
@@ -128,7 +179,7 @@ class X3D(nn.Module):
                 width = out
         self.blocks = nn.Sequential(*blocks)
         self.channels = int(_BOTTLENECK * width)
-        self.head, self.head_norm = nn.Conv3d(width, self.channels, 1, bias=False), nn.BatchNorm3d(self.channels)
+        self.head, self.head_norm = _Mix(width, self.channels), nn.BatchNorm3d(self.channels)
         self.width = _HEAD
         self.wide = nn.Linear(self.channels, _HEAD, bias=False)
         self.dropout = nn.Dropout(0.5)
@@ -147,7 +198,12 @@ class X3D(nn.Module):
 
     def features(self, x: Tensor) -> Tensor:
         """`(P, C, T, H, W)` -> `(P, channels, T, ceil(H / 32), ceil(W / 32))`."""
-        x = F.relu(self.stem_norm(self.stem_time(self.stem_place(x))), inplace=True)
+        x = x.contiguous(memory_format=torch.channels_last_3d)
+        x = self.stem_place(x)
+        # along time alone it is a filter of (time, place) pictures, for which there is a fast kernel
+        weight = self.stem_time.weight.flatten(3)
+        x = F.conv2d(x.flatten(3), weight, padding=(2, 0), groups=x.shape[1]).unflatten(3, x.shape[3:])
+        x = F.relu(self.stem_norm(x), inplace=True)
         return F.relu(self.head_norm(self.head(self.blocks(x))), inplace=True)
 
     def forward(self, x: Tensor) -> Tensor:
