@@ -81,9 +81,9 @@ def override(config: C, changes: Iterable[str]) -> C:
         ...     optim: Optim = Optim()
         ...     targets: tuple[str, ...] = ()
         ...     speaker: str = ""
-        >>> changed = override(Train(), ["optim.lr=3e-4", "targets=emotion", "speaker=01"])
+        >>> changed = override(Train(), ["optim.lr=3e-4", "targets=joy,fear", "speaker=01"])
         >>> changed.optim.lr, changed.targets, changed.speaker
-        (0.0003, ('emotion',), '01')
+        (0.0003, ('joy', 'fear'), '01')
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -137,13 +137,14 @@ def _plain(value: Any) -> Any:
 
 
 def _listed(kind: type[Config], values: Any) -> None:
-    """`key=word` for a key that holds a list means a list of one."""
+    """`key=word` for a key that holds a list means a list of one, `key=a,b` one of two."""
     for name, field in kind.model_fields.items():
         value = values.get(name)
         if isinstance(field.annotation, type) and issubclass(field.annotation, Config):
             _listed(field.annotation, value)
         elif get_origin(field.annotation) is tuple and isinstance(value, str | int | float):
-            values[name] = [value]
+            parts = [part.strip() for part in value.split(",")] if isinstance(value, str) else [value]
+            values[name] = [part for part in parts if part != ""]
 
 
 def _verbatim(kind: type[Config], values: Any, key: str, text: str) -> None:
