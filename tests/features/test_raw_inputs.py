@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from merkit.errors import LimitError, MediaError
 from merkit.features import Tools, extract_clip, sources
@@ -111,6 +112,15 @@ def test_why_something_is_absent(tmp_path):
         SeenExtraction(SMALL, ColourFaces, "c")(Clip("x", (Stream("face", broken), Stream("speech", broken))))
     lost = HeardExtraction()(Clip("x", (Stream("speech", broken), Stream("text", tmp_path / "none.npz"))))
     assert [p.present for p in lost.presence] == [False, False]
+
+
+def test_a_still_picture_is_a_sequence_of_one(tmp_path):
+    pixels = np.random.default_rng(0).integers(0, 256, (48, 48, 3)).astype(np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "face.png")
+    clip = Clip("face", (Stream("face", tmp_path / "face.png"), Stream("scene", tmp_path / "face.png")))
+    made = SeenExtraction(PictureConfig(side=48, crop="picture"), ColourFaces, "none")(clip).tokens["face", None]
+    np.testing.assert_array_equal(made.x.reshape(48, 48, 3), pixels)
+    assert made.start_s.tolist() == [0.0]
 
 
 def test_vectors_are_no_words_to_other_extractors(tmp_path):

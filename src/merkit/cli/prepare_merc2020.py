@@ -19,6 +19,7 @@ __all__ = ["asked_for", "prepare_merc2020"]
 
 _NAME = "merc2020"
 _SHOWN = 20
+_FEW = 10
 _DOING = {"features": "voice, words", "faces": "faces"}
 
 
@@ -100,7 +101,8 @@ def prepare_merc2020(
     if (out / MANIFEST_FILE).exists() and not force:
         raise ConfigError(f"{out} holds a manifest already; --force goes over it again (what is done is kept)")
     manifest = _manifest(corpus, root, labels, out, force, claim)
-    count = workers or os.cpu_count() or 1
+    # a process takes seconds to start, twice: a handful of clips is done sooner without
+    count = workers or max(1, min(os.cpu_count() or 1, len(manifest) // _FEW))
     heard = HeardExtraction(_words(words, manifest))
     with _bars(as_json) as update:
         made = prepare_inputs(
