@@ -66,7 +66,7 @@ class _Mix(nn.Conv3d):
     def __init__(self, width: int, out: int, stride: int = 1, bias: bool = False) -> None:
         super().__init__(width, out, 1, (1, stride, stride), bias=bias)
 
-    def forward(self, x: Tensor) -> Tensor:  # ty: ignore[incompatible-method-override]
+    def forward(self, x: Tensor) -> Tensor:  # ty: ignore[lost-keyword-for-regular-parameter]
         """`(P, C, T, H, W)` -> `(P, C_out, T, H', W')`, channels last in memory as `x` is."""
         step = self.stride[1]
         if step > 1:
@@ -86,7 +86,7 @@ class _Depth(nn.Conv3d):
     def __init__(self, width: int, stride: int) -> None:
         super().__init__(width, width, 3, (1, stride, stride), 1, groups=width, bias=False)
 
-    def forward(self, x: Tensor) -> Tensor:  # ty: ignore[incompatible-method-override]
+    def forward(self, x: Tensor) -> Tensor:  # ty: ignore[lost-keyword-for-regular-parameter]
         """`(P, C, T, H, W)` -> `(P, C, T, ceil(H / stride), ceil(W / stride))`."""
         if x.device.type != "cpu" or not torch.is_grad_enabled():
             return super().forward(x)
