@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from merkit.errors import LimitError, MediaError
+from merkit.errors import LimitError, MediaError, WeightError
 from merkit.features import Tools, extract_clip, sources
 from merkit.features.face_pictures import PictureConfig
 from merkit.features.log_mel import log_mel_columns, voiced_range
@@ -112,6 +112,15 @@ def test_why_something_is_absent(tmp_path):
         SeenExtraction(SMALL, ColourFaces, "c")(Clip("x", (Stream("face", broken), Stream("speech", broken))))
     lost = HeardExtraction()(Clip("x", (Stream("speech", broken), Stream("text", tmp_path / "none.npz"))))
     assert [p.present for p in lost.presence] == [False, False]
+
+
+def test_missing_weights_are_told_first():
+    def missing():
+        raise WeightError("fetch mtcnn")
+
+    with pytest.raises(WeightError, match="fetch mtcnn"):
+        SeenExtraction(SMALL, missing).ready()
+    SeenExtraction(PictureConfig(crop="picture"), missing).ready()
 
 
 def test_a_still_picture_is_a_sequence_of_one(tmp_path):

@@ -103,6 +103,7 @@ def prepare_merc2020(
     manifest = _manifest(corpus, root, labels, out, force, claim)
     # a process takes seconds to start, twice: a handful of clips is done sooner without
     count = workers or max(1, min(os.cpu_count() or 1, len(manifest) // _FEW))
+    seen.ready()
     heard = HeardExtraction(_words(words, manifest))
     with _bars(as_json) as update:
         made = prepare_inputs(

@@ -121,6 +121,15 @@ class SeenExtraction:
         """Of the pictures."""
         return extractor_id("face-pictures", 1, {**self.config.to_dict(), "detector": self.name})
 
+    def ready(self) -> None:
+        """Loads the detector now, where faces are to be found, so that missing weights are told before hours of work.
+
+        Raises:
+            WeightError: they are not on this machine.
+        """
+        if self.config.crop == "face":
+            _ = self._detector
+
     @cached_property
     def _detector(self) -> Any:
         return self.detector()
