@@ -241,6 +241,9 @@ def test_a_run_that_does_not_fit_is_refused(tmp_path) -> None:
         model_of("face").load_backbone(tmp_path / "other.safetensors")
     with pytest.raises(WeightError, match=r"model\.safetensors"):
         model_of("face").load_backbone(tmp_path)
+    (tmp_path / "seed-0").mkdir()
+    with pytest.raises(WeightError, match=r"several seeds.*seed-0"):
+        model_of("face").load_backbone(tmp_path)
 
 
 def test_modality_dropout_is_for_training_and_never_takes_the_last_one() -> None:

@@ -102,9 +102,9 @@ def test_in_training_later_blocks_are_left_out_of_single_pictures_at_the_stated_
     torch.manual_seed(0)
     block = [block for block in EfficientNet("b0", drop_path=0.5).blocks if block.shortcut][-1].train()
     assert block.drop_path == pytest.approx(0.5 * 14 / 16)  # the last block with a shortcut is the fifteenth of sixteen
-    x = torch.randn(1, block.project.conv.out_channels, 2, 2).expand(2000, -1, -1, -1)
+    x = torch.randn(1, block.project.conv.out_channels, 2, 2).expand(800, -1, -1, -1)
     left = (block(x) == x).flatten(1).all(1)
-    assert left.float().mean() == pytest.approx(block.drop_path, abs=0.03)
+    assert left.float().mean() == pytest.approx(block.drop_path, abs=0.04)
     assert not (block.eval()(x) == x).flatten(1).all(1).any()
 
 

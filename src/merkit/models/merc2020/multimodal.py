@@ -198,6 +198,8 @@ class MERC2020Model(nn.Module):
         """
         path = Path(path)
         file = path / "model.safetensors" if path.is_dir() else path
+        if seeds := sorted(path.glob("seed-*")):
+            raise WeightError(f"{path}: a run of several seeds; name one of them, such as {seeds[0]}")
         theirs, ours = read_tensors(file), self.state_dict()
         names = sorted({key.split(".")[1] for key in theirs if key.startswith("networks.")} & set(self.networks))
         if not names:
