@@ -8,7 +8,7 @@ back equal.
 import difflib
 import json
 from collections.abc import Iterable, Iterator
-from typing import Any, TypeVar, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -148,14 +148,19 @@ def _listed(kind: type[Config], values: Any) -> None:
 
 
 def _verbatim(kind: type[Config], values: Any, key: str, text: str) -> None:
-    """What is said for a key that holds text is that text: `data.split.out=01` names speaker 01, not the number 1."""
+    """What is said for a key that holds text is that text: `data.split.out=01` names speaker 01, not the number 1, and of
+    `trainer.precision=16` the choices are words."""
     *groups, name = key.strip().split(".")
     for group in groups:
         annotation = kind.model_fields[group].annotation
         if not (isinstance(annotation, type) and issubclass(annotation, Config)):
             return
         kind, values = annotation, values[group]
-    if name in kind.model_fields and kind.model_fields[name].annotation is str and not isinstance(values[name], str):
+    if name not in kind.model_fields or isinstance(values[name], str):
+        return
+    annotation = kind.model_fields[name].annotation
+    words = get_args(annotation) if get_origin(annotation) is Literal else ()
+    if annotation is str or (words and all(isinstance(word, str) for word in words)):
         values[name] = "" if values[name] is None else text.strip()
 
 

@@ -78,6 +78,7 @@ def test_published_networks_have_the_published_widths():
 
 def test_coefficients_are_understood_as_published():
     assert config("speech_coeff=4", "face_coeff=M").speech_coeff == "b4"
+    assert config("trainer.precision=16").trainer.precision == "16"  # `--amp`
     assert config("face_coeff=XL").face_coeff == "x3d_xl" and config("face_coeff=1").face_coeff == "b1"
     auto = config("speech_coeff=7", "face_coeff=0")
     assert [auto.backbone("speech", width) for width in (128, 384)] == ["b7", "none"]
