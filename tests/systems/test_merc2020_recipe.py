@@ -224,6 +224,22 @@ def test_networks_begin_with_unimodal_runs_and_stay_as_they_are_when_frozen(tmp_
         planned(f"face_load_weights={tmp_path / 'speech'}", f"speech_load_weights={tmp_path / 'speech'}")
 
 
+def test_of_several_seeds_a_network_begins_with_its_own(tmp_path):
+    held = {}
+    for seed in (4, 5):
+        held[seed] = planned("mode=text", f"trainer.seed={seed}", targets=("emotion",)).model.networks["text"]
+        torch.nn.init.constant_(held[seed].head.linear.bias, seed)
+        (tmp_path / f"seed-{seed}").mkdir()
+        tensors = {f"networks.text.{k}": v.contiguous() for k, v in held[seed].state_dict().items()}
+        save_file(tensors, tmp_path / f"seed-{seed}" / "model.safetensors")
+    chosen = ("mode=text", f"text_load_weights={tmp_path}")
+    for seed in (4, 5):
+        net = planned(*chosen, f"trainer.seed={seed}", targets=("emotion",)).model.networks["text"]
+        assert net.head.linear.bias.tolist() == [seed] * 3
+    with pytest.raises(ConfigError, match="seed-4, seed-5 and none of seed 6"):
+        planned(*chosen, "trainer.seed=6", targets=("emotion",))
+
+
 def test_states_of_an_encoder_need_no_spectrogram():
     rng = np.random.default_rng(0)
     label = np.arange(24) % 3

@@ -6,6 +6,7 @@ command and key of the original and names what was wrong in it.
 """
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from merkit.data.augment import (
@@ -163,7 +164,7 @@ def plan(config: MERC2020Config, table: ClipTable) -> Plan:
                 centre, scale = net.scale.centre.numpy(), net.scale.scale.numpy()
                 check_standardiser(centre, scale, table, name).raise_if_leaking()
     for modality, path in config.started_from.items():
-        if modality in widths and modality not in model.load_backbone(path):
+        if modality in widths and modality not in model.load_backbone(_run_of(path, config.trainer.seed)):
             raise ConfigError(f"{modality}_load_weights={path}: holds no {modality} network")
     trainer = _trainer(config.trainer, specs[0])
     heads = {name: config.lam / 2 for name in AUXILIARY.values() if name != specs[0].name}
@@ -187,6 +188,17 @@ def plan(config: MERC2020Config, table: ClipTable) -> Plan:
         measure=measure_of(specs, (trainer.watch, *trainer.best_by)),
         sampling=sampling(config, table),
     )
+
+
+def _run_of(path: str, seed: int) -> Path:
+    """The run that is named; of one with several seeds, that with the seed of this one."""
+    named = Path(path).expanduser()
+    seeds = sorted(each.parent.name for each in named.glob("seed-*/model.safetensors"))
+    if not seeds:
+        return named
+    if f"seed-{seed}" not in seeds:
+        raise ConfigError(f"{path} holds {', '.join(seeds)} and none of seed {seed}: name one of them")
+    return named / f"seed-{seed}"
 
 
 def _trainer(trainer: TrainerConfig, first: TargetSpec) -> TrainerConfig:

@@ -134,7 +134,8 @@ class MERC2020Config(Config):
     face_coeff: str = "b0"
     """Of the face network: 0 … 7, `lite0`; S, M or XL for X3D."""
     speech_load_weights: str = "none"
-    """A run (its folder, or a `.safetensors` file) that the speech network begins with; `none` or `default` = afresh."""
+    """A run (its folder, or a `.safetensors` file) that the speech network begins with; `none` or `default` = afresh. Of a
+    run with several seeds, the one with the seed of this run."""
     face_load_weights: str = "none"
     """The same for the face network."""
     text_load_weights: str = "none"
