@@ -7,7 +7,7 @@ from torch.nn import functional as F
 
 from merkit.data.batch import Batch, Tokens
 from merkit.errors import ConfigError
-from merkit.models.inter_modal import InterModalStack, softmax_by_row
+from merkit.models.inter_modal import InterModalLayer, InterModalStack
 from merkit.models.sse_ft import SSEFT
 from merkit.models.streams import over_clips
 from merkit.schema import TargetSpec
@@ -143,12 +143,19 @@ def test_turns_around_a_clip_join_its_tokens():
     assert not torch.allclose(swapped[0], found[0])
 
 
-def test_softmax_by_row_is_softmax():
-    score = torch.randn(7, 2) * 30
-    row = torch.tensor([0, 2, 2, 0, 2, 0, 0])
-    found = softmax_by_row(score, row, 3)
-    for i in (0, 2):
-        torch.testing.assert_close(found[row == i], score[row == i].softmax(0))
+def test_clips_of_many_chunks_look_as_with_keys_and_values_written_out():
+    layer = InterModalLayer(8, 6, heads=2).eval()
+    torch.nn.init.normal_(layer.memory.bias)
+    counts = torch.tensor([3, 0, 5, 1, 0, 2, 4, 1, 7, 0, 3])
+    row, memory, x = torch.repeat_interleave(torch.arange(11), counts), torch.randn(26, 6), torch.randn(11, 8)
+    found = layer(x, memory, row)
+    for clip, count in enumerate(counts.tolist()):
+        query = layer.query(x[clip]).reshape(2, 1, 4)
+        key, value = layer.memory(memory[row == clip]).reshape(count, 2, 2, 4).permute(1, 2, 0, 3)
+        seen = F.scaled_dot_product_attention(query, key, value).reshape(8) if count else torch.zeros(8)
+        middle = layer.norms[0](x[clip] + layer.out(seen))
+        want = layer.norms[1](middle + layer.outer(F.gelu(layer.inner(middle))))
+        torch.testing.assert_close(found[clip], want)
 
 
 def test_gradients_reach_every_stack_and_masks_hold_in_training():

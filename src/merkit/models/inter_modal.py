@@ -15,25 +15,10 @@ from torch.nn import functional as F
 from merkit.models.attention import fitting_heads
 from merkit.models.dropout import Dropout
 
-__all__ = ["InterModalLayer", "InterModalStack", "softmax_by_row"]
+__all__ = ["InterModalLayer", "InterModalStack"]
 
-
-def softmax_by_row(score: Tensor, row: Tensor, count: int) -> Tensor:
-    """Softmax over all entries that belong to the same row.
-
-    Args:
-        score: `(R, H)`.
-        row: `(R,)` int64 below `count`.
-        count: how many rows there are; one without entries is nothing.
-
-    Example:
-        >>> softmax_by_row(torch.tensor([[0.0], [0.0], [5.0]]), torch.tensor([1, 1, 0]), 2).flatten().tolist()
-        [0.5, 0.5, 1.0]
-    """
-    index = row[:, None].expand_as(score)
-    highest = score.new_full((count, score.shape[1]), -torch.inf).scatter_reduce(0, index, score.detach(), "amax")
-    weight = (score - highest[row]).exp()
-    return weight / weight.new_zeros(highest.shape).index_add(0, row, weight)[row]
+# clips whose tokens are looked at in one product
+_TOGETHER = 8
 
 
 class InterModalLayer(nn.Module):
@@ -78,18 +63,50 @@ class InterModalLayer(nn.Module):
     def forward(self, x: Tensor, memory: Tensor, row: Tensor) -> Tensor:
         """What each clip found.
 
+        Keys are never made: `q · (K m) = (Kᵀ q) · m`, so the one query of a clip goes through `K` in place of all tokens,
+        and what it found through `V` once, in place of all tokens again. The key's bias adds the same to every token of a
+        clip, which a softmax does not notice.
+
         Args:
             x: `(B, D_m)`.
-            memory: `(R, D_n)` tokens of all clips.
-            row: `(R,)` int64: the clip of each token. A clip without tokens keeps what it has, but for the feed-forward.
+            memory: `(R, D_n)` tokens of all clips, clip after clip.
+            row: `(R,)` int64, rising: the clip of each token. A clip without tokens keeps what it has, but for the
+                feed-forward.
         """
-        key, value = self.memory(memory).unflatten(-1, (2, self.heads, -1)).unbind(1)
-        query = self.query(x).unflatten(-1, (self.heads, -1))
-        score = (query[row] * key).sum(-1) / math.sqrt(key.shape[-1])  # (R, H)
-        weight = self.attention_dropout(softmax_by_row(score, row, len(x)))
-        found = torch.zeros_like(query).index_add(0, row, weight[..., None] * value)
-        x = self.norms[0](x + self.dropout(self.out(found.flatten(1))))
+        key, value = self.memory.weight.unflatten(0, (2, self.heads, -1))  # (H, d, D_n) each
+        query = self.query(x).unflatten(-1, (self.heads, -1)) / math.sqrt(key.shape[1])
+        query = torch.einsum("bhd,hdn->bhn", query, key)
+        seen = torch.cat(
+            [
+                self._seen(query[clips], memory[rows], row[rows] - clips.start)
+                for clips, rows in self._chunks(row, len(x))
+            ]
+        )  # (B, H, D_n): the mean token, by what each head looked at
+        found = torch.einsum("bhn,hdn->bhd", seen, value).flatten(1)
+        there = torch.zeros(len(x), 1, dtype=x.dtype, device=x.device).index_fill(0, row, 1.0)
+        found = found + there * self.memory.bias[x.shape[1] :]
+        x = self.norms[0](x + self.dropout(self.out(found)))
         return self.norms[1](x + self.dropout(self.outer(self.dropout(F.gelu(self.inner(x))))))
+
+    def _chunks(self, row: Tensor, count: int) -> list[tuple[slice, slice]]:
+        """Clips, and their rows, that one product handles: every query meets the tokens of all of them, and most of that is
+        thrown away, so they must be few.
+        """
+        firsts = list(range(0, count, _TOGETHER))
+        begins = torch.searchsorted(row, torch.tensor(firsts, device=row.device)).tolist() if len(firsts) > 1 else [0]
+        ends = [*begins[1:], len(row)]
+        return [
+            (slice(first, min(first + _TOGETHER, count)), slice(begin, end))
+            for first, begin, end in zip(firsts, begins, ends, strict=True)
+        ]
+
+    def _seen(self, query: Tensor, memory: Tensor, row: Tensor) -> Tensor:
+        """`(b, H, D_n)`, `(r, D_n)` and `(r,)` to `(b, H, D_n)`: 0 for clips without tokens."""
+        score = query @ memory.T  # (b, H, r)
+        own = (row == torch.arange(len(query), device=row.device)[:, None])[:, None]
+        # the least number in place of -inf: a clip without tokens then has an even softmax, taken off afterwards
+        weight = score.masked_fill(~own, torch.finfo(score.dtype).min).softmax(-1) * own
+        return self.attention_dropout(weight) @ memory
 
 
 class InterModalStack(nn.Module):

@@ -261,7 +261,8 @@ class SSEFT(nn.Module):
             rows = self._rows(name, streams[name], batch)
             present[name] = torch.bincount(rows.clip, minlength=size) > 0
             cls[name], x, clip = self.stages[name](rows, size)
-            memory[name] = (x, clip)
+            order = clip.argsort(stable=True)  # clip after clip, each with its class token first
+            memory[name] = (x[order], clip[order])
         fused = torch.cat([part for name in self.modalities for part in self._part(name, cls, memory, present)], 1)
         x = self.dropout(fused)
         if self.hidden is not None:
