@@ -71,7 +71,7 @@ class _Squeeze(nn.Module):
 
 
 class _Block(nn.Module):
-    """Expand, filter each channel, squeeze, project; with a shortcut where shape allows it."""
+    """Expand, filter each channel, squeeze, project; beside a shortcut for all but the first of a stage."""
 
     def __init__(
         self,
@@ -81,11 +81,12 @@ class _Block(nn.Module):
         stride: int,
         expansion: int,
         lite: bool,
+        shortcut: bool,
         drop_path: float,
     ) -> None:
         super().__init__()
         inner = width * expansion
-        self.shortcut, self.drop_path = stride == 1 and width == out, drop_path
+        self.shortcut, self.drop_path = shortcut, drop_path
         self.expand: Any = _ConvNorm(width, inner, 1) if expansion != 1 else None
         self.depth = _ConvNorm(inner, inner, kernel, stride, inner)
         self.squeeze: Any = None if lite else _Squeeze(inner, max(1, width // 4))
@@ -153,7 +154,7 @@ class EfficientNet(nn.Module):
             for i in range(count):
                 rate = drop_path * len(blocks) / sum(repeats)
                 wide, step = shape.channels(out), stride if i == 0 else 1
-                blocks.append(_Block(width, wide, kernel, step, expansion, shape.lite, rate))
+                blocks.append(_Block(width, wide, kernel, step, expansion, shape.lite, i > 0, rate))
                 width = wide
         self.blocks = nn.Sequential(*blocks)
         self.width = shape.channels(1280)
