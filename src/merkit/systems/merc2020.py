@@ -157,8 +157,9 @@ def plan(config: MERC2020Config, table: ClipTable) -> Plan:
     specs = tuple(column.spec for column in table.targets.values())
     widths = {name: column.width for name, column in table.streams.items()}
     model = _model(config, widths, specs, pretrained=True)
-    if config.standardise:
-        model.fit_standardiser(table.where("train").streams)
+    train = table.where("train")
+    if config.standardise and len(train):
+        model.fit_standardiser(train.streams)
         for name, net in model.networks.items():
             if hasattr(net, "scale"):
                 centre, scale = net.scale.centre.numpy(), net.scale.scale.numpy()
