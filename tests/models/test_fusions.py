@@ -154,6 +154,24 @@ def cross_modal(module: nn.Module, tokens: dict[str, Tokens], row: int) -> torch
     return torch.cat(out)
 
 
+def cross_attention(module: nn.Module, tokens: dict[str, Tokens], row: int) -> torch.Tensor:
+    own = {n: placed(module, tokens, n, row) for n in WIDTHS if tokens[n].mask[row].any()}
+    out = []
+    for m in WIDTHS:
+        if m not in own:
+            out.append(module.streams.absent[m])
+            continue
+        found = []
+        for n in own:
+            if n != m:
+                x = own[m]
+                for layer in module.pairs[f"{m}_from_{n}"]:
+                    x = attend(layer, x, own[n])
+                found.append(x)
+        out.append((torch.stack(found).mean(0) if found else own[m]).mean(0))
+    return torch.cat(out)
+
+
 def label_query(module: nn.Module, tokens: dict[str, Tokens], row: int) -> torch.Tensor:
     memory = [module.always[0]]
     memory += [placed(module, tokens, name, row) + module.code[name] for name in WIDTHS]
@@ -178,6 +196,8 @@ REFERENCES = [
     ("cross_modal", {}, cross_modal),
     ("cross_modal", {"self_layers": 2, "cross_layers": 2}, cross_modal),
     ("cross_modal", {"combine": "concat"}, cross_modal),
+    ("cross_attention", {}, cross_attention),
+    ("cross_attention", {"layers": 2, "heads": 4}, cross_attention),
     ("label_query", {}, label_query),
     ("label_query", {"layers": 2, "joint": True}, label_query),
 ]
@@ -215,7 +235,7 @@ def test_streams_of_equal_length_run_together_and_give_the_same(name: str, param
     torch.testing.assert_close(module(even).x, module(tokens).x, atol=1e-5, rtol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["modality_attention", "cross_modal", "label_query"])
+@pytest.mark.parametrize("name", ["modality_attention", "cross_modal", "cross_attention", "label_query"])
 def test_attention_is_a_distribution_over_what_is_there_and_nothing_else(name: str) -> None:
     module, tokens = made(name), tokens_for()
     attention = module(tokens).attention
@@ -226,7 +246,12 @@ def test_attention_is_a_distribution_over_what_is_there_and_nothing_else(name: s
         assert (total < 1).all() and (total > 0).all()  # the rest lies on the learned token
     else:
         for key, weights in attention.items():
-            torch.testing.assert_close(weights.sum(-1), torch.ones_like(weights[..., 0]))
+            total = torch.ones_like(weights[..., 0])
+            if name == "cross_attention":  # without a summary token, nobody looks where there is nothing
+                one, other = key.split(">")
+                total = (tokens[one].present & tokens[other].present).float()
+                assert not weights[~tokens[other].mask].any()
+            torch.testing.assert_close(weights.sum(-1), total)
             if name == "cross_modal":
                 assert not weights[:, 1:][~tokens[key.split(">")[1]].mask].any()
     assert module.train()(tokens).attention == {}

@@ -2,6 +2,7 @@
 
 from merkit.models.fusion.concat import ConcatFusion
 from merkit.models.fusion.contract import Fused, Fusion
+from merkit.models.fusion.cross_attention import CrossAttentionFusion
 from merkit.models.fusion.cross_modal import CrossModalFusion
 from merkit.models.fusion.families import FUSIONS, build_fusion
 from merkit.models.fusion.label_query import LabelQueryFusion
@@ -12,6 +13,7 @@ from merkit.models.fusion.tensor import TensorFusion
 __all__ = [
     "FUSIONS",
     "ConcatFusion",
+    "CrossAttentionFusion",
     "CrossModalFusion",
     "Fused",
     "Fusion",

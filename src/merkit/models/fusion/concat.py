@@ -24,7 +24,7 @@ class ConcatFusion(nn.Module):
         width: ignored: concatenation keeps the widths it is given.
         labels: ignored.
         dropout: on the joint vector.
-        pooling: a name in `POOLINGS`.
+        pooling: a name in `POOLINGS`, or modality -> name.
 
     Example:
         >>> fusion = ConcatFusion({"text": 4, "speech": 6}, pooling="mean_max")
@@ -41,7 +41,7 @@ class ConcatFusion(nn.Module):
         width: int = 64,
         labels: int = 1,
         dropout: float = 0.1,
-        pooling: str = "mean",
+        pooling: str | Mapping[str, str] = "mean",
     ) -> None:
         super().__init__()
         self.streams = PooledStreams(widths, pooling)

@@ -8,6 +8,7 @@ from typing import Any
 from merkit.errors import ConfigError
 from merkit.models.fusion.concat import ConcatFusion
 from merkit.models.fusion.contract import Fusion
+from merkit.models.fusion.cross_attention import CrossAttentionFusion
 from merkit.models.fusion.cross_modal import CrossModalFusion
 from merkit.models.fusion.label_query import LabelQueryFusion
 from merkit.models.fusion.modality_attention import ModalityAttentionFusion
@@ -20,6 +21,7 @@ FUSIONS: dict[str, Callable[..., Fusion]] = {
     "modality_attention": ModalityAttentionFusion,
     "tensor": TensorFusion,
     "cross_modal": CrossModalFusion,
+    "cross_attention": CrossAttentionFusion,
     "label_query": LabelQueryFusion,
 }
 
@@ -31,7 +33,7 @@ def build_fusion(
     width: int,
     labels: int,
     dropout: float,
-    pooling: str,
+    pooling: str | Mapping[str, str],
     params: Mapping[str, Any],
 ) -> Fusion:
     """A fusion over `widths`.
@@ -42,7 +44,7 @@ def build_fusion(
         width: size to work in.
         labels: number of labels over all targets.
         dropout: in training.
-        pooling: given to families whose constructor has such a parameter.
+        pooling: given to families whose constructor has such a parameter; modality -> name where they take that.
         params: the family's own parameters.
 
     Raises:

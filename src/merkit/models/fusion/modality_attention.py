@@ -25,7 +25,7 @@ class ModalityAttentionFusion(nn.Module):
         width: `D` of the modality tokens.
         labels: ignored.
         dropout: in the layers.
-        pooling: a name in `POOLINGS`.
+        pooling: a name in `POOLINGS`, or modality -> name.
         heads: 0 = as many as divide `width`, at most four.
         layers: how often they look.
         feedforward: inner width of a layer; 0 = the width.
@@ -46,7 +46,7 @@ class ModalityAttentionFusion(nn.Module):
         width: int = 64,
         labels: int = 1,
         dropout: float = 0.1,
-        pooling: str = "mean",
+        pooling: str | Mapping[str, str] = "mean",
         heads: int = 0,
         layers: int = 1,
         feedforward: int = 0,

@@ -19,7 +19,7 @@ class PooledStreams(nn.Module):
 
     Args:
         widths: modality -> `D_m`.
-        pooling: a name in `POOLINGS`.
+        pooling: a name in `POOLINGS`; or modality -> name, `mean` where it is not named.
         learned: False leaves those vectors out: zeros, for fusions that have a better answer to absence.
 
     Example:
@@ -28,9 +28,10 @@ class PooledStreams(nn.Module):
         [[0.0, 0.0]]
     """
 
-    def __init__(self, widths: Mapping[str, int], pooling: str, *, learned: bool = True) -> None:
+    def __init__(self, widths: Mapping[str, int], pooling: str | Mapping[str, str], *, learned: bool = True) -> None:
         super().__init__()
-        poolings = {name: build_pooling(pooling, width) for name, width in widths.items()}
+        named = {name: pooling if isinstance(pooling, str) else pooling.get(name, "mean") for name in widths}
+        poolings = {name: build_pooling(named[name], width) for name, width in widths.items()}
         self.widths = {name: module.width for name, module in poolings.items()}
         modules: Any = poolings
         self.poolings = nn.ModuleDict(modules)

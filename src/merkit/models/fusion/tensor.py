@@ -18,6 +18,8 @@ __all__ = ["TensorFusion"]
 
 # Entries of the outer product when `factor` is left to us: enough to be worth the name, and some milliseconds a step.
 _ENTRIES = {"mlp": 2048, "mixer": 1024}
+# A product beyond this is a mistake in a config: 16 MB a clip, and a first layer of its size.
+_MOST = 1 << 22
 
 
 class TensorFusion(nn.Module):
@@ -33,7 +35,7 @@ class TensorFusion(nn.Module):
         width: `E`, of the result.
         labels: ignored.
         dropout: after the reduction.
-        pooling: a name in `POOLINGS`.
+        pooling: a name in `POOLINGS`, or modality -> name.
         factor: width of each modality in the product, the appended one included; 0 = as wide as keeps the product
             within 2048 entries (mixer: 1024), at most `width`.
         ones: append 1 to each modality, so that the product holds every smaller product too (as in the 2017 paper).
@@ -42,9 +44,13 @@ class TensorFusion(nn.Module):
         patch: side of the mixer's patches; the factor is rounded down to a multiple of it.
         channels: the mixer's width; 0 = half of `width`.
         depth: mixer blocks.
+        expansion: the mixer's inner width over patches, as a multiple of their number.
+        project: False takes the pooled modalities as they are, all of one width, which is then the factor (beside the
+            appended one). In low rank they are always projected: those are its factors.
 
     Raises:
-        ConfigError: an unknown reducer, or a factor below what `ones` and the patch need.
+        ConfigError: an unknown reducer, a factor below what `ones` and the patch need, a product without bounds, or
+            modalities of several widths that are not projected.
 
     Example:
         >>> fusion = TensorFusion({"text": 4, "speech": 6}, width=16, factor=5, ones=True)
@@ -61,7 +67,7 @@ class TensorFusion(nn.Module):
         width: int = 64,
         labels: int = 1,
         dropout: float = 0.1,
-        pooling: str = "mean",
+        pooling: str | Mapping[str, str] = "mean",
         factor: int = 0,
         ones: bool = True,
         rank: int = 0,
@@ -69,23 +75,37 @@ class TensorFusion(nn.Module):
         patch: int = 4,
         channels: int = 0,
         depth: int = 1,
+        expansion: float = 2.0,
+        project: bool = True,
     ) -> None:
         super().__init__()
         if reducer not in _ENTRIES:
             raise ConfigError(f"tensor fusion: no reducer {reducer!r}; there are {', '.join(_ENTRIES)}")
         self.width, self.ones, self.rank = width, ones, rank
         self.streams = PooledStreams(widths, pooling, learned=False)
-        many = len(widths)
-        if not factor:
+        many, project = len(widths), project or rank > 0
+        if not project:
+            if len(set(self.streams.widths.values())) > 1:
+                raise ConfigError(f"tensor fusion: widths {self.streams.widths} differ, so they have to be projected")
+            factor = next(iter(self.streams.widths.values())) + ones
+        elif not factor:
             # the small amount is for roots that come out just below a whole number
             factor = min(width, int(_ENTRIES[reducer] ** (1 / many) + 1e-6))
             factor = max(factor // patch, 1) * patch if reducer == "mixer" else max(factor, 2)
         own = width * rank if rank else factor - ones
         if own < 1:
             raise ConfigError(f"tensor fusion: factor {factor} leaves no room beside the appended one")
+        if not rank and factor**many > _MOST:
+            raise ConfigError(
+                f"tensor fusion: {factor} numbers of each of {many} modalities multiply to {factor**many:,} a clip; take "
+                "fewer, or the low-rank form"
+            )
         # in low rank the appended one is the bias
         self.inward = nn.ModuleDict(
-            {name: nn.Linear(size, own, bias=not rank or ones) for name, size in self.streams.widths.items()}
+            {
+                name: nn.Linear(size, own, bias=not rank or ones) if project else nn.Identity()
+                for name, size in self.streams.widths.items()
+            }
         )
         self.neutral: Any = None
         if not rank and not ones:
@@ -100,8 +120,8 @@ class TensorFusion(nn.Module):
             channels = channels or max(width // 2, 1)
             self.reduce = nn.Sequential(
                 nn.Unflatten(1, sides),
-                MlpMixer(*sides, patch=patch, width=channels, depth=depth, token_expansion=2.0),
-                nn.Linear(channels, width),
+                MlpMixer(*sides, patch=patch, width=channels, depth=depth, token_expansion=expansion),
+                nn.Linear(channels, width) if channels != width else nn.Identity(),
             )
         self.dropout = Dropout(dropout)
 
