@@ -21,6 +21,7 @@ OTHER_PARAMS = {
     "whisper-statistics": {"layers": [2]},
     "efficientnet-lite0": {"dtype": "bfloat16"},
     "physiology-statistics": {"hop_s": 1.0},
+    "physiology-windows": {"rates_hz": {"eda": 8.0}},
 }
 TEXTS = ["That is wonderful!", "", "no", "I cannot believe that you really did that to your own brother.", "no"]
 

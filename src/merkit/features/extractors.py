@@ -8,6 +8,7 @@ from typing import Any
 from merkit.features.face import FaceApiExtractor, FaceNetExtractor
 from merkit.features.face_baseline import MiniXceptionExtractor
 from merkit.features.physiology import PhysiologyExtractor
+from merkit.features.physiology_windows import PhysiologyWindowsExtractor
 from merkit.features.scene import SceneExtractor
 from merkit.features.speech import SpeechExtractor, SpeechStatisticsExtractor
 from merkit.features.text import TextExtractor
@@ -26,5 +27,6 @@ EXTRACTORS: dict[str, Any] = {
         MiniXceptionExtractor,
         SceneExtractor,
         PhysiologyExtractor,
+        PhysiologyWindowsExtractor,
     )
 }

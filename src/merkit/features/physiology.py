@@ -11,7 +11,7 @@ from merkit.features.extractor import extractor_id
 from merkit.features.heart import beats_to_intervals, heart_statistics, pulse_peaks, r_peaks
 from merkit.schema import TokenSequence
 
-__all__ = ["PHYSIOLOGY_COLUMNS", "PhysiologyExtractor"]
+__all__ = ["PHYSIOLOGY_COLUMNS", "PhysiologyExtractor", "window_edges"]
 
 _SIGNALS = ("ecg", "eda", "temperature", "ibi", "bvp", "resp")
 _MOMENTS = ("present", "mean", "std", "min", "max", "slope_per_s")
@@ -95,12 +95,8 @@ class PhysiologyExtractor:
         signals = {signal.name: signal for signal in inputs if signal.name in _SIGNALS and len(signal.values)}
         if not signals:
             return TokenSequence(np.zeros((0, self.width), np.float32), np.zeros(0), np.zeros(0))
-        first_s = min(float(signal.times_s[0]) for signal in signals.values())
-        last_s = max(float(signal.times_s[-1]) + _step_s(signal) for signal in signals.values())
-        count = max(1, int(np.floor((last_s - first_s - self.window_s) / self.hop_s + 1e-9)) + 1)
-        start_s = first_s + self.hop_s * np.arange(count)
-        end_s = np.minimum(start_s + self.window_s, last_s)
-        x = np.zeros((count, self.width))
+        start_s, end_s = window_edges(list(signals.values()), self.window_s, self.hop_s)
+        x = np.zeros((len(start_s), self.width))
         for name, signal in signals.items():
             at = _AT[f"{name}_present"]
             x[:, at : at + len(_MOMENTS)] = _moments(signal.values, signal.times_s, start_s, end_s)
@@ -108,6 +104,29 @@ class PhysiologyExtractor:
             x[:, _AT[_EDA[0]] : _AT[_EDA[-1]] + 1] = _skin(signals["eda"], start_s, end_s)
         x[:, _AT[_HEART[0]] : _AT[_HEART[-1]] + 1] = _heart(signals, start_s, end_s)
         return TokenSequence(x.astype(np.float32), start_s, end_s)
+
+
+def window_edges(signals: Sequence[_Signal], window_s: float, hop_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """Seconds at which each window begins and ends, both `(T,)`, from the earliest sample of any signal to the latest.
+
+    Windows are whole; a recording that is shorter than one is a single window of its own length.
+
+    Args:
+        signals: at least one, each with a sample.
+        window_s: length of a window.
+        hop_s: from one window's start to the next.
+
+    Example:
+        >>> from merkit.media import Signal
+        >>> times_s = np.arange(100) / 4.0
+        >>> window_edges([Signal("eda", "µS", times_s, times_s, 4.0)], 10.0, 5.0)
+        (array([ 0.,  5., 10., 15.]), array([10., 15., 20., 25.]))
+    """
+    first_s = min(float(signal.times_s[0]) for signal in signals)
+    last_s = max(float(signal.times_s[-1]) + _step_s(signal) for signal in signals)
+    count = max(1, int(np.floor((last_s - first_s - window_s) / hop_s + 1e-9)) + 1)
+    start_s = first_s + hop_s * np.arange(count)
+    return start_s, np.minimum(start_s + window_s, last_s)
 
 
 def _step_s(signal: _Signal) -> float:
