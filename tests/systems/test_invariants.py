@@ -38,6 +38,10 @@ SMALL = {
         "text.heads=2", "text.feedforward=16", "speech.pretrained=none", "face.pretrained=none", "trainer.batch_size=8",
         "trainer.accelerator=cpu",
     ),
+    "tensor_mixer": (
+        "width=8", "mixer.patch=2", "mixer.channels=12", "mixer.depth=1", "trainer.batch_size=8", "trainer.accelerator=cpu",
+        "trainer.watch=loss",
+    ),
 }  # fmt: skip
 UNITS = ("speech_units=7", "unit_width=8", "unit_layers=1")
 # MERC2020 over features that others have made: no convolutions, which take long.
@@ -86,6 +90,14 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "merc2020-face-small": ("merc2020:face_small", FRAMES),
     "merc2020-text-small": ("merc2020:text_small", ("text.positions=learned",)),
     "merc2020-small": ("merc2020:multimodal_small", (*FRAMES, "attention=relation")),
+    "tensor_mixer": ("tensor_mixer:tensor_mixer", ()),
+    "tensor_mixer-two": ("tensor_mixer", ("ones=append", "cls_loss=kl", "reg_loss=0.5*mse + 0.5*l1")),
+    "tensor_mixer-tensor": ("tensor_mixer:tensor", ("hidden=8",)),
+    "tensor_mixer-low_rank": ("tensor_mixer:low_rank", ()),
+    "tensor_mixer-concat": ("tensor_mixer:concat", ("pooling={text: first}",)),
+    "tensor_mixer-cross_attention": ("tensor_mixer:cross_attention", ()),
+    "tensor_mixer-contrastive": ("tensor_mixer:contrastive", ()),
+    "tensor_mixer-speech": ("tensor_mixer:speech_both", ()),
 }
 cases = pytest.mark.parametrize("case", sorted(CASES))
 
@@ -110,6 +122,13 @@ def corpus_for(case: str) -> ClipTable:
             pixels = streams["face"].x.reshape(-1, SIDE, SIDE, 3)[:, ::8, ::8].reshape(-1, 48)
             streams["face"] = replace(streams["face"], x=pixels.astype(np.float32) / 255)
         return replace(table, streams=streams)
+    if system_of(case) == "tensor_mixer":
+        streams = dict(corpus().streams)
+        streams["physiology"] = streams.pop("face")
+        if case == "tensor_mixer-speech":  # of eight clips, at most one without: two would be told apart by nothing
+            streams = {"speech": streams["physiology"]}
+        kept = ("text", "speech") if case == "tensor_mixer-two" else tuple(streams)
+        return replace(corpus(), streams={name: streams[name] for name in kept})
     if system_of(case) != "emotx":
         table = corpus()
         pairs = ("sse_ft-pair", "sse_ft-bert_like", "sse_ft-co_attention")
@@ -246,10 +265,11 @@ def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
             "augment=false", "mixup_prob=0", "cutmix_prob=0", "label_smoothing=0", "dropout=0", "text.dropout=0",
             "drop_path=0", "modality_dropout=0",
         ),
+        "tensor_mixer": ("dropout=0", "modality_dropout=0"),
     }[system_of(case)]  # fmt: skip
     _, _, _, made = planned(case, *still, table=replace(table, split=np.full(8, "train")))
     batch = batch_of(table, np.arange(8), made)
-    quick = {"fusion": (0.02, 150), "sse_ft": (0.005, 300), "merc2020": (0.02, 40)}
+    quick = {"fusion": (0.02, 150), "sse_ft": (0.005, 300), "merc2020": (0.02, 40), "tensor_mixer": (0.02, 150)}
     lr, steps = quick.get(system_of(case), (0.005, 150))
     optimiser = torch.optim.Adam(made.model.parameters(), lr=lr)
     made.model.train()
@@ -348,7 +368,7 @@ import torch
 torch.set_num_threads(1)
 from test_invariants import CASES, batch_of, planned
 import numpy as np
-for case in ("concat", "cross_modal", "context-fused", "emotx", "merc2020-small"):
+for case in ("concat", "cross_modal", "context-fused", "emotx", "merc2020-small", "tensor_mixer"):
     _, _, table, made = planned(case)
     made.model.train()
     torch.manual_seed(0)

@@ -11,7 +11,7 @@ from merkit.data.table import ClipTable
 from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
-from merkit.systems import emotx, fusion, merc2020, sse_ft, text_encoder
+from merkit.systems import emotx, fusion, merc2020, sse_ft, tensor_mixer, text_encoder
 from merkit.systems.data import load_table
 from merkit.training.fit import Plan
 
@@ -75,6 +75,15 @@ SYSTEMS: dict[str, System] = {
         merc2020.PRESETS,
         merc2020.load,
         merc2020.sampling,
+    ),
+    "tensor_mixer": System(
+        "tensor_mixer",
+        tensor_mixer.TensorMixerConfig,
+        tensor_mixer.plan,
+        tensor_mixer.build_model,
+        tensor_mixer.PRESETS,
+        tensor_mixer.load,
+        tensor_mixer.sampling,
     ),
 }
 
