@@ -83,6 +83,32 @@ def test_soft_labels_equal_scipy(seed: int) -> None:
         np.mean([entropy(shares[i], prob[i]) + entropy(shares[i]) for i in rows]), **CLOSE
     )
     assert ours["tie_accuracy"] == np.mean([votes[i, prob[i].argmax()] == votes[i].max() for i in rows])
+    assert ours["expected_accuracy"] == pytest.approx(np.mean([shares[i, prob[i].argmax()] for i in rows]), **CLOSE)
+    clear = np.array([i for i in rows if (votes[i] == votes[i].max()).sum() == 1])
+    assert 0 < len(clear) < len(rows)
+    truth, said = votes[clear].argmax(1), prob[clear].argmax(1)
+    assert ours["accuracy"] == pytest.approx(reference.accuracy_score(truth, said), **CLOSE)
+    for average in ("macro", "micro", "weighted"):
+        assert ours[f"{average}_f1"] == pytest.approx(reference.f1_score(truth, said, average=average), **CLOSE)
+    # without ties it is the macro F1 of scikit-learn; a tie that is answered with one of the tied is that class
+    favoured = [
+        prob[i].argmax() if votes[i, prob[i].argmax()] == votes[i].max() else votes[i].argmax()
+        for i in (*clear, *(i for i in rows if votes[i, prob[i].argmax()] == votes[i].max() and i not in set(clear)))
+    ]
+    kept = [*clear, *(i for i in rows if votes[i, prob[i].argmax()] == votes[i].max() and i not in set(clear))]
+    some = measure_all(spec_of("soft_label", k), prob[kept], shares[kept], np.ones((len(kept), k), bool))
+    expected = reference.f1_score(favoured, prob[kept].argmax(1), average="macro")
+    assert some["tie_macro_f1"] == pytest.approx(expected, **CLOSE)
+
+
+def test_a_tie_that_is_missed_counts_for_each_of_the_tied_in_part() -> None:
+    prob, shares = np.array([[0.1, 0.2, 0.7], [0.8, 0.1, 0.1]]), np.array([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    ours = measure_all(spec_of("soft_label", 3), prob, shares, np.ones((2, 3), bool))
+    # first class: one right, half a clip missed; second: half a clip missed; third: one answer too many
+    assert ours["tie_macro_f1"] == pytest.approx((2 / (1.5 + 1) + 0 + 0) / 3)
+    assert ours["accuracy"] == 1.0 and ours["tie_accuracy"] == 0.5
+    tied = measure_all(spec_of("soft_label", 3), prob[:1], shares[:1], np.ones((1, 3), bool))
+    assert np.isnan(tied["accuracy"]) and tied["tie_accuracy"] == 0.0
 
 
 @pytest.mark.parametrize("ties", [False, True])

@@ -39,7 +39,14 @@ from merkit.evaluation.regression import (
     rmse,
 )
 from merkit.evaluation.seeds import describe_seeds, seed_interval
-from merkit.evaluation.softlabels import kl_divergence, soft_cross_entropy, tie_aware_accuracy
+from merkit.evaluation.softlabels import (
+    expected_accuracy,
+    kl_divergence,
+    of_clear_majority,
+    soft_cross_entropy,
+    tie_aware_accuracy,
+    tie_aware_macro_f1,
+)
 from merkit.evaluation.tables import ResultRow, ResultTable
 
 __all__ = [
@@ -65,6 +72,7 @@ __all__ = [
     "confusion",
     "definitions",
     "describe_seeds",
+    "expected_accuracy",
     "expected_calibration_error",
     "f1_negative_nonnegative",
     "f1_negative_positive",
@@ -84,6 +92,7 @@ __all__ = [
     "multilabel_macro_f1",
     "multilabel_micro_f1",
     "nll",
+    "of_clear_majority",
     "paired_bootstrap",
     "pearson",
     "percentiles",
@@ -95,6 +104,7 @@ __all__ = [
     "seed_interval",
     "soft_cross_entropy",
     "tie_aware_accuracy",
+    "tie_aware_macro_f1",
     "unweighted_accuracy",
     "unweighted_average_recall",
     "weighted_accuracy",

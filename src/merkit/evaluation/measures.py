@@ -109,6 +109,16 @@ _SENTIMENT = (
     ),
 )
 
+# What is said of classes, of soft labels too: over the clips that have a class.
+_CLEAR = (
+    ("accuracy", metrics.accuracy, "share of clips whose likeliest class is the true one"),
+    ("uar", metrics.unweighted_average_recall, "mean recall over the classes that occur"),
+    ("macro_f1", metrics.macro_f1, "mean F1 over the classes that occur or are predicted"),
+    ("weighted_f1", metrics.weighted_f1, "F1 averaged with the classes' shares as weights"),
+    ("micro_f1", per_class.micro_f1, "F1 over all clips as one pile"),
+    ("auroc", ranking.auroc, "area under the ROC curve, mean of one class against the rest"),
+)
+
 MEASURES: dict[str, dict[str, Measure]] = {
     "single_label": _table(*_CLASSES),
     "soft_label": _table(
@@ -129,6 +139,27 @@ MEASURES: dict[str, dict[str, Measure]] = {
             _rows(softlabels.tie_aware_accuracy),
             True,
             "likeliest class is among those most raters chose",
+        ),
+        (
+            "tie_macro_f1",
+            _rows(softlabels.tie_aware_macro_f1),
+            True,
+            "mean F1 over classes, tied clips counting for the class answered if it is among the tied",
+        ),
+        (
+            "expected_accuracy",
+            _rows(softlabels.expected_accuracy),
+            True,
+            "mean share of raters who chose the likeliest class",
+        ),
+        *(
+            (
+                name,
+                _rows(softlabels.of_clear_majority(function)),
+                True,
+                f"{definition}; over clips that one class leads alone",
+            )
+            for name, function, definition in _CLEAR
         ),
     ),
     "multi_label": _table(
