@@ -26,10 +26,14 @@ class PrepareCommand(TyperCommand):
     """`merkit prepare`, which hands over where the corpus has options of its own: films are files, without a root."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
-        """The context of this command, of `film`, or of `prepare_merc2020`."""
-        from merkit.cli.prepare_merc2020 import asked_for, prepare_merc2020
+        """The context of this command, or of the one that knows the corpus's own options."""
+        from merkit.cli import prepare_kemdy, prepare_merc2020
 
-        other = film if args and args[0] == "film" else prepare_merc2020 if asked_for(args) else None
+        other = film if args and args[0] == "film" else None
+        if prepare_merc2020.asked_for(args):
+            other = prepare_merc2020.prepare_merc2020
+        elif prepare_kemdy.asked_for(args):
+            other = prepare_kemdy.prepare_kemdy
         if other is not None:
             alone = typer.Typer(add_completion=False, rich_markup_mode="markdown")
             alone.command(other.__name__)(other)
