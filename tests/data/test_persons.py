@@ -157,6 +157,6 @@ def test_what_cannot_be_scaled_is_refused():
     with pytest.raises(ConfigError, match="by=speaker: corpus made has subject"):
         normalise_by_person(table, "physiology")
     with pytest.raises(ConfigError, match="no training clip"):
-        normalise_by_person(table.where("test"), "physiology", by="subject")
+        normalise_by_person(table.where("test"), "physiology", by="subject", how="train")
     with pytest.raises(ConfigError, match="own or train"):
         normalise_by_person(table, "physiology", by="subject", how="median")

@@ -118,7 +118,7 @@ def normalise_by_person(
             name. A column that does not vary in a person has the person's centre and training's scale.
 
     Raises:
-        ConfigError: no such stream or group, or no training clip has the stream.
+        ConfigError: no such stream or group, or no training clip has the stream and somebody needs training's scale.
 
     Example:
         >>> from merkit.data.table import TokenColumn
@@ -144,11 +144,11 @@ def normalise_by_person(
     owner = np.repeat(column.clip, column.lengths)  # (R,) clip of each token
     split, person = table.split[owner].astype(str), table.groups[by][owner].astype(str)
     train = split == "train"
-    if not train.any():
-        raise ConfigError(f"no training clip of corpus {table.name} has {modality}: there is no scale to fall back on")
+    if not train.any() and how == "train":
+        raise ConfigError(f"no training clip of corpus {table.name} has {modality}: there is no scale to take")
     common, spread, _ = centre_and_scale_of(x[train], measured)
     spread = np.where(spread > 0, spread, 1.0)
-    looked_at = {"train"}
+    looked_at = {"train"} if train.any() else set()
     out = np.empty(x.shape, np.float32)
     names = np.unique(person) if how == "own" else np.array([""])
     for name in names:
@@ -157,6 +157,11 @@ def normalise_by_person(
         if how == "own" and name:
             own, wide, count = centre_and_scale_of(x[mine], measured)
             enough = count >= max(least, 1)
+            if not enough.all() and not train.any():
+                raise ConfigError(
+                    f"{by} {name} of corpus {table.name} has {count.min()} tokens of {modality}, at least {least} make a scale "
+                    "of their own, and no training clip is here to take one from"
+                )
             centre = np.where(enough, own, common)
             # where training never measured the column, only the person's own spread is known
             scale = np.where(enough & (wide > 0), wide, spread)

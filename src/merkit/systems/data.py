@@ -12,6 +12,7 @@ from merkit.corpora.arrays import ArraysConfig, read_arrays
 from merkit.corpora.label_maps import LABEL_MAPS
 from merkit.data import splits
 from merkit.data.group_folds import group_fold
+from merkit.data.persons import normalise_by_person
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError
 
@@ -76,6 +77,12 @@ class DataConfig(Config):
     """Turns of the dialogue before each clip that the model sees; -1 = all."""
     later: int = Field(0, ge=-1)
     """Turns after it; 0 where answers must not wait for what comes next."""
+    own_scale: tuple[str, ...] = ()
+    """Modalities whose features are brought to each person's own mean and deviation, over all clips of that person that
+    are here, unlabelled ones too: to use such a run, several clips of a person must be there, as varied as those of
+    training."""
+    own_scale_by: str = "speaker"
+    """Kind of group that names the persons for `own_scale`."""
     num_data: int = Field(0, ge=0)
     """Clips of each split, for trying things out; 0 = all."""
     allow_leaks: tuple[str, ...] = ()
@@ -129,6 +136,9 @@ def arranged(table: ClipTable, config: DataConfig, *, where: Path, moved: bool, 
     """
     if config.split.kind != "official":
         table = _divided(table, config.split)
+    for name in config.own_scale:
+        if name in table.streams:
+            table = normalise_by_person(table, name, by=config.own_scale_by)
     if config.split.merge_valid and split is None:
         table = replace(table, split=np.where(table.split == "valid", "train", table.split))
     if config.split.merge_valid and split == "valid" and not moved:

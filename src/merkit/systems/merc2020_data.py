@@ -41,7 +41,14 @@ def load(config: MERC2020Config, *, root: Path | None = None, split: str | None 
     if (where / "manifest.parquet").is_file() or where.suffix == ".parquet":
         table = _prepared(config, where, moved=root is not None)
     else:
-        whole = {"split": SplitConfig(), "num_data": 0, "modalities": (), "targets": (), "label_map": ""}
+        whole = {
+            "split": SplitConfig(),
+            "num_data": 0,
+            "modalities": (),
+            "targets": (),
+            "label_map": "",
+            "own_scale": (),
+        }
         table = load_table(data.model_copy(update=whole), root=root)
     if data.text_encoder and "text" in config.streams:
         table = with_text_features(table, data.text_encoder)

@@ -27,7 +27,8 @@ def unlabelled(config: Any) -> Any:
     """
     data = config.data
     kept = {name: type(data).model_fields[name].get_default() for name in ("split", "store", "num_data", "modalities")}
-    groups = {kind: column for kind, column in data.arrays.groups.items() if kind in FILMS}
+    asked = {*FILMS, *([data.own_scale_by] if data.own_scale else [])}
+    groups = {kind: column for kind, column in data.arrays.groups.items() if kind in asked}
     arrays = data.arrays.model_copy(update={"targets": {}, "split": "", "groups": groups})
     return config.model_copy(update={"data": data.model_copy(update={**kept, "targets": (), "arrays": arrays})})
 

@@ -1,0 +1,44 @@
+"""Mean over the actor-disjoint folds of a study, seed by seed.
+
+    merkit study sse_ft --config benchmarks/ravdess/sse_ft.json --over data.split.out=1,2,3,4 --subsets --seeds 3 --out STUDY
+    python -m benchmarks.ravdess.folds STUDY
+
+The folds partition the actors and every run keeps its last epoch, so no choice was made on what is measured. Unweighted average
+recall and accuracy are means over the four folds for each seed; in brackets the 95 % t interval over seeds.
+"""
+
+import argparse
+import json
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+from scipy.stats import t as student
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("study", type=Path)
+    given = parser.parse_args()
+    found: dict[tuple[str, int], dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for path in sorted(given.study.glob("*/seed-*/record.json")):
+        record = json.loads(path.read_text())
+        if "valid" not in record:
+            continue
+        cell = path.parent.parent.name.split("_", 1)[1]
+        for name in ("emotion.uar", "emotion.accuracy"):
+            found[cell, int(path.parent.name.removeprefix("seed-"))][name].append(record["valid"][name])
+    for cell in sorted({cell for cell, _ in found}):
+        shown = []
+        for name in ("emotion.uar", "emotion.accuracy"):
+            folds = [values[name] for (own, _), values in sorted(found.items()) if own == cell]
+            means = np.array([np.mean(each) for each in folds if len(each) == 4])
+            half = student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5
+            shown.append(
+                f"{means.mean():.3f} [{means.mean() - half:.3f}, {means.mean() + half:.3f}]".replace("0.", ".")
+            )
+        print(f"| {cell.replace('+', ' + ')} | {' | '.join(shown)} | {len(means)} seeds |")
+
+
+if __name__ == "__main__":
+    main()
