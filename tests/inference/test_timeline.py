@@ -107,7 +107,22 @@ def test_a_modality_without_a_head_is_shown_and_not_judged() -> None:
     reasons = {row.modality: row.reason for row in made.presence}
     assert "not judged" in reasons["physiology"]
     assert len(made.traces[0].values) <= 2000
-    assert made.traces[0].values[0] == pytest.approx(1.0)  # mean of 0, 1, 2
+    assert made.traces[0].values[[0, -1]].tolist() == [0.0, 4999.0]
+
+
+def test_ten_minutes_of_ecg_are_drawn_with_every_beat() -> None:
+    """A beat every 0.8 s, each of a height of its own: every one is in the trace at its time, and so is the line below."""
+    times_s = np.arange(600 * 250) / 250
+    beats = np.arange(100, len(times_s), 200)
+    values = 0.01 * np.sin(times_s)
+    values[beats] += 1.0 + np.arange(len(beats)) / 1000
+    (trace,) = timeline(features(signals=(Signal("ecg", "mV", values, times_s, 250.0),))).traces
+    assert len(trace.values) <= 2000 and np.all(np.diff(trace.times_s) > 0)
+    drawn = np.isin(times_s[beats], trace.times_s[trace.values > 0.9])
+    assert drawn.mean() > 0.99
+    assert set(trace.values) <= set(values) and (trace.values < 0.02).mean() > 0.4
+    few = timeline(features(signals=(Signal("ibi", "s", np.arange(3.0), np.arange(3.0), None),))).traces[0]
+    assert few.values.tolist() == [0, 1, 2]
 
 
 def test_the_json_is_plain_and_complete() -> None:
