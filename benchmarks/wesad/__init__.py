@@ -1,0 +1,1 @@
+"""Measurements on windows of WESAD, leaving persons out (docs/physiology.md)."""
