@@ -64,6 +64,43 @@ def test_a_hole_in_a_signal_is_an_absent_window():
     assert np.isfinite(x).all()
 
 
+def test_skin_has_neither_level_nor_responses_where_it_was_not_measured():
+    """Two stretches of another level, half a minute apart: each is split as it is alone, and the gap is no ramp."""
+    t = np.arange(240) / 4
+    first, second = 2.0 + 0.3 * np.sin(t), 9.0 + 0.3 * np.sin(t)
+    gapped = signal("eda", np.concatenate([first, second]), np.concatenate([t, t + 90.0]))
+    warm = signal("temperature", np.full(600, 30.0), rate_hz=4.0)
+    x = PhysiologyExtractor(10.0, 10.0)([gapped, warm]).x
+    skin = x[:, AT["eda_tonic_mean"] : AT["eda_responses_per_min"] + 1]
+    assert x[:, AT["eda_present"]].tolist() == [1] * 6 + [0] * 3 + [1] * 6
+    assert not skin[6:9].any()
+    for place, values in ((0, first), (9, second)):
+        alone = PhysiologyExtractor(10.0, 10.0)([signal("eda", values, t, 4.0)]).x[:, AT["eda_tonic_mean"] :][:, :4]
+        np.testing.assert_allclose(skin[place : place + 6], alone, atol=1e-4)
+
+
+def test_a_table_that_says_little_about_years_is_read_in_a_moment():
+    times_s = np.concatenate([np.arange(240) / 4, 3e7 + np.arange(240) / 4])
+    tokens = PhysiologyExtractor(30.0, 30.0)(
+        [signal("eda", np.ones(480), times_s), signal("ecg", np.ones(480), times_s)]
+    )
+    assert len(tokens) <= 5 and tokens.start_s[-1] >= 3e7 - 30
+
+
+def test_an_unevenly_sampled_wave_has_the_beats_that_it_has():
+    """Stamps that shake by a tenth of a step, and half a minute of nothing: no beat is made up across it."""
+    beats_s = np.concatenate([np.arange(0.5, 30, 0.8), np.arange(60.5, 90, 0.6)])
+    wave = spikes(beats_s, 90.0, 250.0)
+    times_s = np.arange(len(wave)) / 250 + np.random.default_rng(0).uniform(-2e-4, 2e-4, len(wave))
+    kept = (times_s < 30) | (times_s > 60)
+    uneven = signal("ecg", wave[kept], times_s[kept])
+    x = PhysiologyExtractor(30.0, 30.0)([uneven, signal("temperature", np.full(360, 30.0), rate_hz=4.0)]).x
+    heart = x[:, AT["heart_present"] :]
+    assert heart[:, 0].tolist() == [1, 0, 1]
+    np.testing.assert_allclose(heart[[0, 2], 1], [75, 100], rtol=0.01)
+    assert heart[[0, 2], 2].max() < 10  # ms: an even beat stays even
+
+
 @pytest.mark.parametrize("length", [1, 2, 3, 7, 9, 39])
 def test_a_recording_shorter_than_a_window_gives_one_window_of_its_length(length):
     signals = [signal(name, np.arange(length) + 1.0, rate_hz=4.0) for name in ("eda", "ecg", "bvp", "temperature")]

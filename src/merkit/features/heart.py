@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
-__all__ = ["beats_to_intervals", "heart_statistics", "pulse_peaks", "r_peaks"]
+__all__ = ["beats_to_intervals", "even_stretches", "heart_statistics", "pulse_peaks", "r_peaks"]
 
 # Intervals outside of this are missed or doubled beats, not heart beats (30 to 200 a minute).
 _SHORTEST_S, _LONGEST_S = 0.3, 2.0
@@ -63,6 +63,32 @@ def pulse_peaks(bvp: np.ndarray, rate_hz: float) -> np.ndarray:
         return np.zeros(0, np.int64)
     filtered = sosfiltfilt(butter(2, (0.5, 8.0), "bandpass", fs=rate_hz, output="sos"), bvp - np.median(bvp))
     return find_peaks(filtered, prominence=max(filtered.std(), 1e-12), distance=round(_SHORTEST_S * rate_hz))[0]
+
+
+def even_stretches(
+    times_s: np.ndarray, values: np.ndarray, rate_hz: float, gap_s: float
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """A signal on an even grid, by straight lines between its samples; across gaps nothing is filled in.
+
+    Args:
+        times_s: `(n,)` seconds, increasing, n at least 1.
+        values: `(n,)`.
+        rate_hz: of the grid.
+        gap_s: two samples further apart than this belong to two stretches.
+
+    Returns:
+        (times, values) of each stretch.
+
+    Example:
+        >>> even_stretches(np.array([0.0, 0.5, 0.75, 9.0]), np.array([0.0, 2.0, 3.0, 7.0]), 4.0, 2.0)
+        [(array([0.  , 0.25, 0.5 , 0.75]), array([0., 1., 2., 3.])), (array([9.]), array([7.]))]
+    """
+    breaks = np.flatnonzero(np.diff(times_s) > gap_s) + 1
+    made = []
+    for at_s, there in zip(np.split(times_s, breaks), np.split(values, breaks), strict=True):
+        grid_s = np.arange(float(at_s[0]), float(at_s[-1]) + 1e-9, 1.0 / rate_hz)
+        made.append((grid_s, np.interp(grid_s, at_s, there)))
+    return made
 
 
 def beats_to_intervals(beats_s: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -1,6 +1,6 @@
 """Physiology tokens: statistics of each signal over sliding windows."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Protocol
 
@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import butter, find_peaks, sosfiltfilt
 
 from merkit.features.extractor import extractor_id
-from merkit.features.heart import beats_to_intervals, heart_statistics, pulse_peaks, r_peaks
+from merkit.features.heart import beats_to_intervals, even_stretches, heart_statistics, pulse_peaks, r_peaks
 from merkit.schema import TokenSequence
 
 __all__ = ["PHYSIOLOGY_COLUMNS", "PhysiologyExtractor", "window_edges"]
@@ -24,6 +24,9 @@ _AT = {column: i for i, column in enumerate(PHYSIOLOGY_COLUMNS)}
 _TONIC_HZ = 0.05
 # Electrodermal activity has nothing above 2 Hz: at 8 Hz nothing is lost and the filter stays well conditioned.
 _EDA_RATE_HZ = 8.0
+# Across a gap of this many seconds nothing is filled in: for skin a few of its own responses, for a wave less than a beat.
+_EDA_GAP_S, _WAVE_GAP_S = 10.0, 0.25
+_FASTEST_HZ = 1000.0
 # The smallest rise that counts as a response, in µS (Boucsein 2012: 0.01 to 0.05).
 _RESPONSE_US = 0.05
 
@@ -48,7 +51,9 @@ class PhysiologyExtractor:
     second, in the signal's unit. For skin conductance also level and response: a zero-phase Butterworth low-pass at
     0.05 Hz is the level, the rest the response, with the rate of rises of at least 0.05 µS. For the heart mean rate,
     SDNN and RMSSD of the intervals that end in the window, from `ibi` where there is one, else from the ECG's R peaks,
-    else from the pulse wave. What a window does not have is 0 with its `present` at 0: never NaN.
+    else from the pulse wave; unevenly sampled waves are laid on an even grid first, and nothing is filled in across gaps
+    (10 s of skin, 0.25 s of a wave). What a window does not have is 0 with its `present` at 0: never NaN. Windows in which
+    nothing was measured are left out.
 
     Signals carry their own times, so this extractor returns a `TokenSequence`, not a bare array.
 
@@ -67,7 +72,7 @@ class PhysiologyExtractor:
     """
 
     name = "physiology-statistics"
-    version = 1
+    version = 2
     modality = "physiology"
     width = len(PHYSIOLOGY_COLUMNS)
     weights: tuple[str, ...] = ()
@@ -106,27 +111,36 @@ class PhysiologyExtractor:
         return TokenSequence(x.astype(np.float32), start_s, end_s)
 
 
-def window_edges(signals: Sequence[_Signal], window_s: float, hop_s: float) -> tuple[np.ndarray, np.ndarray]:
+def window_edges(
+    signals: Sequence[_Signal], window_s: float, hop_s: float, reach_s: float = 0.0
+) -> tuple[np.ndarray, np.ndarray]:
     """Seconds at which each window begins and ends, both `(T,)`, from the earliest sample of any signal to the latest.
 
-    Windows are whole; a recording that is shorter than one is a single window of its own length.
+    Windows are whole; a recording that is shorter than one is a single window of its own length. Windows in which no signal
+    has a sample are left out: a table may say very little about a very long time.
 
     Args:
         signals: at least one, each with a sample.
         window_s: length of a window.
         hop_s: from one window's start to the next.
+        reach_s: how far beyond a window a sample still counts.
 
     Example:
         >>> from merkit.media import Signal
-        >>> times_s = np.arange(100) / 4.0
-        >>> window_edges([Signal("eda", "µS", times_s, times_s, 4.0)], 10.0, 5.0)
-        (array([ 0.,  5., 10., 15.]), array([10., 15., 20., 25.]))
+        >>> times_s = np.append(np.arange(40) / 4.0, 86_400.0)
+        >>> window_edges([Signal("eda", "µS", times_s, times_s, None)], 4.0, 4.0)
+        (array([0., 4., 8.]), array([ 4.,  8., 12.]))
     """
     first_s = min(float(signal.times_s[0]) for signal in signals)
     last_s = max(float(signal.times_s[-1]) + _step_s(signal) for signal in signals)
     count = max(1, int(np.floor((last_s - first_s - window_s) / hop_s + 1e-9)) + 1)
     start_s = first_s + hop_s * np.arange(count)
-    return start_s, np.minimum(start_s + window_s, last_s)
+    end_s = np.minimum(start_s + window_s, last_s)
+    some = np.zeros(count, bool)
+    for signal in signals:
+        low, high = _bounds(signal.times_s, start_s - reach_s, end_s + reach_s)
+        some |= high > low
+    return start_s[some], end_s[some]
 
 
 def _step_s(signal: _Signal) -> float:
@@ -167,11 +181,24 @@ def _moments(values: np.ndarray, times_s: np.ndarray, start_s: np.ndarray, end_s
 
 
 def _skin(eda: _Signal, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
-    """`(T, 4)`: mean and slope of the level, deviation of the response, rises a minute."""
-    times_s = np.arange(float(eda.times_s[0]), float(eda.times_s[-1]) + 1e-9, 1.0 / _EDA_RATE_HZ)
-    values = np.interp(times_s, eda.times_s, eda.values)
-    if len(values) < 8:
+    """`(T, 4)`: mean and slope of the level, deviation of the response, rises a minute; zeros where a window has no sample."""
+    parts = [_level_and_response(*part) for part in even_stretches(eda.times_s, eda.values, _EDA_RATE_HZ, _EDA_GAP_S)]
+    parts = [part for part in parts if part is not None]
+    if not parts:
         return np.zeros((len(start_s), len(_EDA)))
+    times_s, level, response, peaks_s = (np.concatenate(column) for column in zip(*parts, strict=True))
+    low, high = _bounds(peaks_s, start_s, end_s)
+    tonic = _moments(level, times_s, start_s, end_s)
+    phasic = _moments(response, times_s, start_s, end_s)
+    rises = 60.0 * (high - low) / (end_s - start_s)
+    first, last = _bounds(eda.times_s, start_s, end_s)
+    return np.stack([tonic[:, 1], tonic[:, 5], phasic[:, 2], rises], 1) * (last > first)[:, None]
+
+
+def _level_and_response(times_s: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, ...] | None:
+    """Times, level, response and the times of rises of one stretch; None where it is too short to tell."""
+    if len(values) < 8:
+        return None
     level = sosfiltfilt(
         butter(2, _TONIC_HZ, "lowpass", fs=_EDA_RATE_HZ, output="sos"),
         values,
@@ -179,12 +206,7 @@ def _skin(eda: _Signal, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
         padlen=min(len(values) - 1, round(_EDA_RATE_HZ / _TONIC_HZ)),
     )
     response = values - level
-    peaks_s = times_s[find_peaks(response, prominence=_RESPONSE_US)[0]]
-    low, high = _bounds(peaks_s, start_s, end_s)
-    tonic = _moments(level, times_s, start_s, end_s)
-    phasic = _moments(response, times_s, start_s, end_s)
-    rises = 60.0 * (high - low) / (end_s - start_s)
-    return np.stack([tonic[:, 1], tonic[:, 5], phasic[:, 2], rises], 1)
+    return times_s, level, response, times_s[find_peaks(response, prominence=_RESPONSE_US)[0]]
 
 
 def _heart(signals: dict[str, _Signal], start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
@@ -193,15 +215,28 @@ def _heart(signals: dict[str, _Signal], start_s: np.ndarray, end_s: np.ndarray) 
     if "ibi" in signals:
         ends_s, intervals_s = signals["ibi"].times_s, signals["ibi"].values
     else:
-        source = next((s for s in ("ecg", "bvp") if s in signals and signals[s].rate_hz), None)
+        source = next((s for s in ("ecg", "bvp") if s in signals and len(signals[s].values) > 1), None)
         if source is None:
             return out
-        signal = signals[source]
-        find = r_peaks if source == "ecg" else pulse_peaks
-        ends_s, intervals_s = beats_to_intervals(signal.times_s[find(signal.values, float(signal.rate_hz or 0.0))])
+        ends_s, intervals_s = _beats(signals[source], r_peaks if source == "ecg" else pulse_peaks)
     low, high = _bounds(ends_s, start_s, end_s)
     for i, (a, b) in enumerate(zip(low, high, strict=True)):
         found = heart_statistics(intervals_s[a:b])
         if found is not None:
             out[i] = (1.0, *found)
     return out
+
+
+def _beats(signal: _Signal, find: Callable[[np.ndarray, float], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """When each interval between beats ends, and its length; an unevenly sampled wave is first laid on an even grid."""
+    if signal.rate_hz:
+        beats_s = signal.times_s[find(signal.values, float(signal.rate_hz))]
+        return beats_to_intervals(beats_s)
+    # clocks that stamp in bursts have a median of next to nothing
+    rate_hz = min(1.0 / float(np.median(np.diff(signal.times_s))), _FASTEST_HZ)
+    found = [
+        beats_to_intervals(times_s[find(values, rate_hz)])
+        for times_s, values in even_stretches(signal.times_s, signal.values, rate_hz, _WAVE_GAP_S)
+    ]
+    ends_s, intervals_s = zip(*found, strict=True)
+    return np.concatenate(ends_s), np.concatenate(intervals_s)

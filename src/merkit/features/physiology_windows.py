@@ -163,14 +163,7 @@ class PhysiologyWindowsExtractor:
         signals = {signal.name: signal for signal in inputs if signal.name in known and len(signal.values)}
         if not signals:
             return TokenSequence(np.zeros((0, self.width), np.float32), np.zeros(0), np.zeros(0))
-        start_s, end_s = window_edges(list(signals.values()), self.window_s, self.hop_s)
-        # a table may say very little about a very long time: windows without a sample near them are never built
-        near = np.zeros(len(start_s), bool)
-        for signal in signals.values():
-            near |= np.searchsorted(signal.times_s, start_s - _REACH_S) < np.searchsorted(
-                signal.times_s, end_s + _REACH_S, "right"
-            )
-        start_s, end_s = start_s[near], end_s[near]
+        start_s, end_s = window_edges(list(signals.values()), self.window_s, self.hop_s, _REACH_S)
         x = np.zeros((len(start_s), self.width), np.float32)
         places = self.layout.slices()
         first_present = self.layout.present_at.start
