@@ -134,9 +134,9 @@ def read_annotation(file: Path, corpus: str, name: str) -> tuple[list[Rated], li
             if not segment or (not rows and not segment.startswith("Sess")):
                 continue
             try:
-                row = _row(cells, titles, at, reader.line_num, name, rejected)
                 if segment in seen:
                     raise MediaError(f"{segment} stands there twice; the first row counts", field="Segment ID")
+                row = _row(cells, titles, at, reader.line_num, name, rejected)
             except MediaError as error:
                 rejected.append(Rejected(name, error.reason, error.field, reader.line_num, "row"))
                 continue

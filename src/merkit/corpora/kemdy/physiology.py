@@ -10,7 +10,7 @@ from typing import Any
 
 from merkit.atomic import replacing
 from merkit.corpora.kemdy.sensors import COLUMNS, Measured, physiology_table, read_sensor
-from merkit.errors import MerkitError
+from merkit.errors import MediaError, MerkitError
 
 __all__ = ["FOLDER", "SessionWork", "convert_session", "convert_sessions"]
 
@@ -87,10 +87,15 @@ def _convert(work: SessionWork) -> None:
             continue
         for segment, measured in found.items():
             signals.setdefault(segment, {})[kind] = measured
-    for segment, _ in work.wanted:
-        if segment in signals:
-            with replacing(work.folder / f"{segment}.csv") as temporary:
-                temporary.write_text(physiology_table(signals[segment]), encoding="utf-8")
+    for segment in sorted(signals):
+        try:
+            table = physiology_table(signals[segment])
+        except MediaError as error:
+            rejected.append((segment, error.reason))
+            del signals[segment]
+            continue
+        with replacing(work.folder / f"{segment}.csv") as temporary:
+            temporary.write_text(table, encoding="utf-8")
     kinds = {segment: [kind for kind in COLUMNS if kind in signals[segment]] for segment in sorted(signals)}
     with replacing(work.folder / _DONE) as temporary:
         temporary.write_text(json.dumps({"key": key, "segments": kinds, "rejected": rejected}, indent=1) + "\n")

@@ -1,9 +1,9 @@
 """Sensor files of a person: rows of one recording, cut into segments by the id that ends them.
 
 A row ends in the segment's id, with the time before it; between two segments the id is missing, so that rows of one file
-differ in length. KEMDy19: skin conductance and temperature `value, offset, time, segment`, ECG `offset, value, time,
-segment`. KEMDy20: conductance and temperature `value, time, segment` under two rows with start and rate, intervals between
-beats `offset, value, time, segment` under one. A file covers what its wearer spoke and heard.
+differ in length, and some files lack a column. KEMDy19: skin conductance and temperature `value, offset, time, segment`,
+ECG `offset, value, time, segment`. KEMDy20: conductance and temperature `value, time, segment` under two rows with start
+and rate, intervals between beats `offset, value, time, segment` under one. A file covers what its wearer spoke and heard.
 """
 
 from collections.abc import Collection, Mapping
@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from merkit.corpora.kemdy.annotation import read_korean
+from merkit.errors import MediaError
 
 __all__ = ["COLUMNS", "Measured", "physiology_table", "read_sensor"]
 
@@ -20,8 +21,13 @@ __all__ = ["COLUMNS", "Measured", "physiology_table", "read_sensor"]
 COLUMNS = {"ECG": "ecg_mV", "EDA": "eda_uS", "TEMP": "temperature_C", "IBI": "ibi_s"}
 # samples a second where the file's own clock does not tell; an interval has no rate
 _RATES_HZ = {"ECG": 250.0, "EDA": 4.0, "TEMP": 4.0}
-_VALUE_AT = {"ECG": 1, "EDA": 0, "TEMP": 0, "IBI": 1}
+# conductance and temperature come first in their row, ECG and intervals just before the time
+_VALUE_AT = {"ECG": -3, "EDA": 0, "TEMP": 0, "IBI": -3}
 _MAX_BYTES = 1 << 30
+# what is below is no date: a clock of the file's own (1e8 s passed in 1973)
+_CALENDAR_S = 1e8
+# seconds; what lasts longer is no segment: its id stands in another place of the recording too
+_MAX_S = 600.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -31,7 +37,7 @@ class Measured:
     Args:
         values: `(T,)` in the unit of its kind.
         times_s: `(T,)` seconds, increasing: on the calendar, else from 0.
-        dated: whether the times are the calendar's, which all signals of a person share.
+        dated: whether the times are the calendar's, which all signals of a person share; else a clock of the file's own.
     """
 
     values: np.ndarray
@@ -65,10 +71,9 @@ def read_sensor(file: Path, kind: str, wanted: Collection[str]) -> dict[str, Mea
     at = _VALUE_AT[kind]
     found: dict[str, tuple[list[float], list[str]]] = {}
     for row in read_korean(file, _MAX_BYTES).splitlines():
-        cells = row.replace('"', "").split(",")
+        cells = row.replace('"', "").rstrip(", ").split(",")
         segment = cells[-1].strip()
-        # value, time and id at least, and the value must not be the time
-        if segment not in wanted or len(cells) < at + 3:
+        if segment not in wanted or len(cells) < 3:
             continue
         try:
             value = float(cells[at])
@@ -89,6 +94,9 @@ def physiology_table(signals: Mapping[str, Measured]) -> str:
     Args:
         signals: kind -> what was measured, at least one.
 
+    Raises:
+        MediaError: first and last sample are more than ten minutes apart.
+
     Example:
         >>> measured = Measured(np.array([0.5, 0.6]), np.array([10.0, 10.25]), True)
         >>> print(physiology_table({"EDA": measured}), end="")
@@ -103,6 +111,8 @@ def physiology_table(signals: Mapping[str, Measured]) -> str:
         own_s = signals[kind].times_s - (zero_s if signals[kind].dated else signals[kind].times_s[0])
         ticks[kind] = np.rint(own_s * 1e6).astype(np.int64)
     axis = np.unique(np.concatenate(list(ticks.values())))
+    if axis[-1] > _MAX_S * 1e6:
+        raise MediaError(f"its samples lie {axis[-1] / 1e6:.0f} s apart: no segment lasts that long")
     cells = np.full((len(axis), 1 + len(kinds)), "", "U24")
     cells[:, 0] = [f"{tick / 1e6:.6f}" for tick in axis]
     for place, kind in enumerate(kinds, 1):
@@ -113,13 +123,15 @@ def physiology_table(signals: Mapping[str, Measured]) -> str:
 
 def _measured(kind: str, values: np.ndarray, stamps: list[str]) -> Measured:
     try:
-        times_s, dated = _seconds(stamps), True
+        times_s = _seconds(stamps)
+        dated = bool(times_s.min() > _CALENDAR_S)
+        timed = True
     except ValueError:
-        times_s, dated = np.zeros(len(values)), False
+        times_s, dated, timed = np.zeros(len(values)), False, False
     order = np.argsort(times_s, kind="stable")
     values, times_s = values[order], times_s[order]
     if kind == "IBI":
-        if not dated:
+        if not timed:
             times_s = np.cumsum(values)
         # an interval that ends when another does was written twice
         keep = np.append(True, np.diff(times_s) > 0)
