@@ -128,9 +128,11 @@ class TensorMixer(nn.Module):
         self.probe = probe
 
     def fit_standardiser(self, streams: Mapping[str, TokenColumn]) -> None:
-        """Sets each modality's centre and scale from the tokens of the TRAINING part; what an encoder reads stays as it is."""
-        for name, layer in self.scales.items():
-            layer.fit(streams[name].x)
+        """Sets each modality's centre and scale from the tokens of the TRAINING part. What a pretrained encoder reads stays
+        as it is; one that has a scale of its own (`fit`) sets it."""
+        for name, layer in (*self.scales.items(), *self.encoders.items()):
+            if hasattr(layer, "fit"):
+                layer.fit(streams[name].x)
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """target -> logits `(B, K)`."""

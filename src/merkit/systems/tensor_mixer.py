@@ -17,6 +17,7 @@ from merkit.data.token_sampling import Sampling, TokenSampling
 from merkit.errors import ConfigError
 from merkit.models.losses import build_loss
 from merkit.models.low_rank import adapt
+from merkit.models.physiology import PhysiologyEncoder
 from merkit.models.tensor_mixer import TensorMixer
 from merkit.models.tuned import TextStates, WaveStates
 from merkit.networks.speech_clock import SAMPLE_RATE
@@ -24,7 +25,7 @@ from merkit.networks.speech_pretrained import load_speech_encoder
 from merkit.networks.text_pretrained import load_text_encoder
 from merkit.schema import TargetSpec
 from merkit.systems.tensor_mixer_config import TensorMixerConfig
-from merkit.systems.tensor_mixer_data import load
+from merkit.systems.tensor_mixer_data import layout_of, load
 from merkit.systems.tensor_mixer_presets import PRESETS
 from merkit.training.fit import Plan
 from merkit.training.measuring import measure_of
@@ -55,18 +56,20 @@ def family(config: TensorMixerConfig, modalities: int) -> tuple[str, dict[str, A
         >>> [family(config, many)[2] for many in (1, 2, 3)]
         [64, 64, 16]
     """
-    c, most = config, config.width
+    c = config
     if c.fusion == "low_rank":
         return "tensor", {"rank": c.rank, **c.fusion_params}, c.width
     if c.fusion not in ("tensor_mixer", "tensor"):
         return c.fusion, dict(c.fusion_params), c.width
     mixed = c.fusion == "tensor_mixer"
     ones = (not mixed) if c.ones == "auto" else c.ones == "append"
+    # what stands in the product, the appended one included
+    most = c.width + (ones and not mixed)
     if modalities > 2:
-        most = int(c.width ** (2 / modalities) + 1e-6)
+        most = int(most ** (2 / modalities) + 1e-6)
     params: dict[str, Any] = {"project": False, "ones": ones}
     if not mixed:
-        return "tensor", {**params, "reducer": "mlp", "width": c.width, **c.fusion_params}, max(most, 2)
+        return "tensor", {**params, "reducer": "mlp", "width": c.width, **c.fusion_params}, max(most - ones, 1)
     m = c.mixer
     if c.width % m.patch:
         raise ConfigError(f"width={c.width}: no multiple of mixer.patch={m.patch}")
@@ -114,8 +117,13 @@ def _encoders(config: TensorMixerConfig, modalities: tuple[str, ...], *, weights
         made["text"] = TextStates(text)
     if tune.speech and "speech" in modalities:
         made["speech"] = WaveStates(load_speech_encoder(tune.speech, freeze_layers=tune.freeze_speech))
+    if config.physiology.encoder and "physiology" in modalities:
+        own = config.physiology
+        made["physiology"] = PhysiologyEncoder(
+            layout_of(own).samples, own.width, hidden=own.hidden, dropout=config.dropout
+        )
     if lora.rank:
-        if missing := set(lora.modalities) - set(made):
+        if missing := set(lora.modalities) - set(made) | {"physiology"} & set(lora.modalities):
             raise ConfigError(f"tune.lora.modalities: no encoder of {', '.join(sorted(missing))} is trained along")
         for name in lora.modalities:
             adapt(made[name].encoder.backbone, lora.layers, rank=lora.rank, alpha=lora.alpha, dropout=lora.dropout)
@@ -189,7 +197,11 @@ def _weights(config: TensorMixerConfig, specs: tuple[TargetSpec, ...]) -> dict[s
 
 
 def _rates(config: TensorMixerConfig, model: TensorMixer) -> OptimConfig:
-    """Encoders that are trained along have a rate of their own."""
-    learning = [name for name, part in model.encoders.items() if any(p.requires_grad for p in part.parameters())]
+    """Pretrained encoders that are trained along have a rate of their own."""
+    learning = [
+        name
+        for name, part in model.encoders.items()
+        if name != "physiology" and any(p.requires_grad for p in part.parameters())
+    ]
     own = {f"encoders.{name}": config.tune.lr for name in learning}
     return config.optim.model_copy(update={"module_lr": {**own, **config.optim.module_lr}})

@@ -9,7 +9,7 @@ from merkit.systems.data import DataConfig
 from merkit.training.config import TrainerConfig
 from merkit.training.optim import OptimConfig
 
-__all__ = ["LabelsConfig", "LoraConfig", "MixerConfig", "TensorMixerConfig", "TuneConfig"]
+__all__ = ["LabelsConfig", "LoraConfig", "MixerConfig", "PhysiologyConfig", "TensorMixerConfig", "TuneConfig"]
 
 
 class LabelsConfig(Config):
@@ -76,6 +76,22 @@ class TuneConfig(Config):
     """Learn less of them."""
 
 
+class PhysiologyConfig(Config):
+    """How physiology is read. Without it here, its tokens are features like any other."""
+
+    encoder: bool = False
+    """Learn an encoder of raw windows (`merkit extract --encoder physiology=physiology-windows`): 1-D convolutions for each
+    signal."""
+    window_s: float = Field(10.0, gt=0)
+    """Seconds of a window, as extracted."""
+    rates_hz: dict[str, float] = {}  # noqa: RUF012
+    """Signal -> samples a second, as extracted; empty = those of the extractor by default."""
+    width: int = Field(64, ge=1)
+    """Of the encoder's states."""
+    hidden: int = Field(32, ge=1)
+    """Its convolution channels."""
+
+
 class TensorMixerConfig(Config):
     """A run."""
 
@@ -124,6 +140,8 @@ class TensorMixerConfig(Config):
     """How often a modality of a clip is hidden in training, so that the model can do without. Published: never."""
     tune: TuneConfig = TuneConfig()
     """Encoders that are trained along."""
+    physiology: PhysiologyConfig = PhysiologyConfig()
+    """How physiology is read, where there is any."""
     contrast: float = Field(0.0, ge=0)
     """Factor of a loss by which the modalities of a clip find each other in the batch (CLIP)."""
     probe: bool = False

@@ -5,42 +5,23 @@ from pathlib import Path
 
 import numpy as np
 
+from merkit.corpora.kemdy import AFFECT, CENTROIDS, EMOTION, KEMDY7
 from merkit.data.columns import TokenColumn
+from merkit.data.persons import normalise_by_person
 from merkit.data.splits import subset
 from merkit.data.table import ClipTable, Provenance, TargetColumn
 from merkit.data.votes import NearestCentroid, TieRule, hard, peak, with_hard, with_soft
 from merkit.errors import ConfigError
+from merkit.features.physiology import PHYSIOLOGY_COLUMNS
+from merkit.features.physiology_columns import measured_statistics, measured_windows
+from merkit.features.physiology_windows import WindowLayout, window_layout
 from merkit.systems.data import load_table, targets_of
 from merkit.systems.sse_ft_encoders import checked_waveforms
-from merkit.systems.tensor_mixer_config import TensorMixerConfig, TuneConfig
+from merkit.systems.tensor_mixer_config import PhysiologyConfig, TensorMixerConfig, TuneConfig
 
-__all__ = ["AFFECT", "CENTROIDS", "load"]
+__all__ = ["layout_of", "load"]
 
-AFFECT = "affect"
-_PUBLISHED = ("emotion", AFFECT)
-_PLACE = ("valence", "arousal")
-
-CENTROIDS: dict[str, dict[str, tuple[float, float]]] = {
-    "kemdy19": {
-        "surprise": (2.638, 3.638),
-        "fear": (1.739, 3.638),
-        "angry": (1.803, 3.800),
-        "neutral": (2.971, 2.981),
-        "happy": (4.314, 3.863),
-        "sad": (1.896, 2.612),
-        "disgust": (2.205, 3.124),
-    },
-    "kemdy20": {
-        "surprise": (3.094, 3.381),
-        "fear": (2.391, 3.077),
-        "angry": (2.221, 3.569),
-        "neutral": (2.996, 3.191),
-        "happy": (3.839, 3.602),
-        "sad": (2.508, 2.918),
-        "disgust": (2.203, 3.293),
-    },
-}
-"""Corpus -> class -> valence and arousal (1 to 5) that its makers' label script breaks ties with."""
+_PUBLISHED = (EMOTION.name, AFFECT.name)
 
 
 def load(config: TensorMixerConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:
@@ -65,6 +46,35 @@ def load(config: TensorMixerConfig, *, root: Path | None = None, split: str | No
         streams = {name: own for name, own in streams.items() if name in config.data.modalities}
     table = replace(table, streams=streams, provenance=about, targets=targets)
     return checked_waveforms(table, config.tune.speech) if config.tune.speech and "speech" in streams else table
+
+
+def layout_of(config: PhysiologyConfig) -> WindowLayout:
+    """What the columns of raw windows of physiology are.
+
+    Raises:
+        ConfigError: no such signal, or a rate that is none.
+
+    Example:
+        >>> layout_of(PhysiologyConfig(window_s=5.0, rates_hz={"eda": 8.0})).width
+        41
+    """
+    try:
+        return window_layout({"window_s": config.window_s, "rates_hz": config.rates_hz or None})
+    except ValueError as error:
+        raise ConfigError(f"physiology: {error}") from None
+
+
+def _on_own_scale(table: ClipTable, config: TensorMixerConfig) -> ClipTable:
+    """Streams of `data.own_scale` on each person's own scale; of physiology, columns count where they were measured."""
+    for name in config.data.own_scale:
+        if name in table.streams:
+            measured = None
+            if name == "physiology" and config.physiology.encoder:
+                measured = measured_windows(layout_of(config.physiology))
+            elif name == "physiology" and table.streams[name].width == len(PHYSIOLOGY_COLUMNS):
+                measured = measured_statistics()
+            table = normalise_by_person(table, name, by=config.data.own_scale_by, measured=measured)
+    return table
 
 
 def _reads_words(config: TensorMixerConfig) -> bool:
@@ -93,11 +103,19 @@ def _read(config: TensorMixerConfig, root: Path | None, split: str | None) -> Cl
     stored = tuple(name for name in data.modalities if not (_reads_words(config) and name == "text"))
     # all targets: affect may decide ties of what is learned without it
     data = data.model_copy(update={"modalities": stored, "targets": ()})
-    if config.validation_fold < 0:
+    folded = config.validation_fold >= 0
+    if not folded and not data.own_scale:
         return load_table(data, root=root, split=split)
-    if data.split.kind != "official" or data.split.merge_valid:
-        raise ConfigError("validation_fold and data.split both divide the clips: take one of them")
-    table = _folded(load_table(data.model_copy(update={"num_data": 0}), root=root), config)
+    if data.split.merge_valid or (folded and data.split.kind != "official"):
+        raise ConfigError(
+            "validation_fold divides the clips alone (data.split.kind=official); neither it nor data.own_scale goes with "
+            "data.split.merge_valid here"
+        )
+    # folds and persons are looked at over all clips, whichever are asked for
+    table = load_table(data.model_copy(update={"num_data": 0, "own_scale": ()}), root=root)
+    if folded and (root is None or "fold" in table.groups):
+        table = _folded(table, config)
+    table = _on_own_scale(table, config)
     if split is not None:
         table = table.where(split)
         if not len(table):
@@ -159,7 +177,7 @@ def _ties(table: ClipTable, column: TargetColumn, config: TensorMixerConfig) -> 
     if chosen == "auto":
         chosen = table.name if table.name in CENTROIDS else "train"
     if chosen != "train":
-        known = CENTROIDS[chosen]
+        known = dict(zip(KEMDY7.labels, CENTROIDS[chosen], strict=True))
         centroids = np.array([known.get(label, (np.nan, np.nan)) for label in column.spec.labels])
         return NearestCentroid(_rated(table), centroids)
     # what they are fitted on must not depend on which split is asked for
@@ -180,8 +198,8 @@ def _votes(column: TargetColumn) -> np.ndarray:
 
 def _rated(table: ClipTable) -> np.ndarray:
     """`(n, 2)` valence and arousal, NaN where they are not known."""
-    column = table.targets.get(AFFECT)
-    if column is None or not set(_PLACE) <= set(column.spec.labels):
-        raise ConfigError(f"labels.ties=centroid: {table.name} has no target `{AFFECT}` of valence and arousal")
-    at = [column.spec.labels.index(name) for name in _PLACE]
+    column = table.targets.get(AFFECT.name)
+    if column is None or not set(AFFECT.labels) <= set(column.spec.labels):
+        raise ConfigError(f"labels.ties=centroid: {table.name} has no target `{AFFECT.name}` of valence and arousal")
+    at = [column.spec.labels.index(name) for name in AFFECT.labels]
     return np.where(column.valid[:, at], column.value[:, at], np.nan)
