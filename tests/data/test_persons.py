@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 
 from merkit.data.leakage import check_leakage, check_standardiser
-from merkit.data.persons import Measured, normalise_by_person
+from merkit.data.persons import Measured, centre_and_scale_of, check_scales, normalise_by_person
 from merkit.data.table import ClipTable, Provenance, TokenColumn
 from merkit.errors import ConfigError
 from merkit.features.physiology import PHYSIOLOGY_COLUMNS
 from merkit.features.physiology_columns import measured_statistics, measured_windows
 from merkit.features.physiology_windows import PhysiologyWindowsExtractor
+from merkit.models.physiology import PhysiologyEncoder
 
 SUBJECTS = {"S2": "train", "S3": "train", "S4": "valid", "S5": "test"}
 
@@ -148,6 +149,26 @@ def test_what_the_extractors_measure_together_covers_every_column_once():
     names = {PHYSIOLOGY_COLUMNS[part.present]: PHYSIOLOGY_COLUMNS[part.columns] for part in measured_statistics()}
     assert names["heart_present"] == ("heart_rate_per_min", "heart_sdnn_ms", "heart_rmssd_ms")
     assert names["bvp_present"][0] == "bvp_mean" and names["bvp_present"][-1] == "bvp_slope_per_s"
+
+
+def test_a_scale_that_saw_other_clips_is_found_out_and_its_splits_are_named():
+    """As an encoder would fit it: over the measured windows of a channel, on train, on train and test, on half of train."""
+    numbers = np.random.default_rng(2)
+    x = np.concatenate([numbers.normal(5, 2, (300, 4)), numbers.integers(0, 2, (300, 1))], 1).astype(np.float32)
+    x[x[:, 4] == 0, :4] = 0
+    split = np.repeat(["train", "valid", "test"], 100)
+    stream = {"physiology": TokenColumn.one_per_clip(x)}
+    table = ClipTable("t", np.arange(300).astype(str), split, stream, {})
+    parts = [Measured(slice(0, 4), 4, True)]
+    encoder = PhysiologyEncoder({"eda": 4}, width=4)
+    encoder.fit(x[:100])
+    assert not check_scales(*encoder.per_column(), table, "physiology", parts).findings
+    encoder.fit(np.concatenate([x[:100], x[200:]]))
+    (finding,) = check_scales(*encoder.per_column(), table, "physiology", encoder.measured).errors
+    assert (finding.kind, finding.splits, finding.count) == ("statistics", ("train", "test"), 100)
+    centre, scale, _ = centre_and_scale_of(x[:50], parts)
+    (finding,) = check_scales(centre, scale, table, "physiology", parts).errors
+    assert finding.splits == () and "nor of any union" in finding.explanation
 
 
 def test_what_cannot_be_scaled_is_refused():

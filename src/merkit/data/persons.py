@@ -12,14 +12,16 @@ Persons are those that a corpus names in its groups; nobody is recognised.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 import numpy as np
 
+from merkit.data.findings import Finding, LeakageReport
 from merkit.data.table import ClipTable, Provenance
 from merkit.errors import ConfigError
 
-__all__ = ["Measured", "centre_and_scale_of", "each_column", "normalise_by_person", "rescaled"]
+__all__ = ["Measured", "centre_and_scale_of", "check_scales", "each_column", "normalise_by_person", "rescaled"]
 
 _SPLITS = ("train", "valid", "test")
 
@@ -179,3 +181,65 @@ def normalise_by_person(
         streams={**table.streams, modality: replace(column, x=out, origin=None)},
         provenance={**table.provenance, modality: about},
     )
+
+
+def check_scales(
+    centre: np.ndarray,
+    scale: np.ndarray,
+    table: ClipTable,
+    modality: str,
+    measured: Sequence[Measured],
+    *,
+    tolerance: float = 1e-3,
+) -> LeakageReport:
+    """`check_standardiser` for columns that are measured together: whether a fitted scale saw other clips than train's.
+
+    Args:
+        centre: `(D,)` that is subtracted.
+        scale: `(D,)` that is divided by; where a column does not vary, any number.
+        table: all splits together.
+        modality: which stream.
+        measured: which columns belong together.
+        tolerance: root mean square over columns, in deviations, up to which two statistics are the same.
+
+    Returns:
+        A report with one error of kind `statistics` where they are not those of train; it names the splits that they come
+        from, where some union of splits fits.
+
+    Example:
+        >>> from merkit.data.table import TokenColumn
+        >>> table = ClipTable("t", np.array(list("abc")), np.array(["train", "train", "test"]),
+        ...     {"physiology": TokenColumn.one_per_clip(np.array([[0.0], [2.0], [10.0]]))}, {})
+        >>> check_scales(np.array([1.0]), np.array([1.0]), table, "physiology", each_column(1)).findings
+        ()
+        >>> check_scales(np.array([4.0]), np.array([4.3205]), table, "physiology", each_column(1)).findings[0].splits
+        ('train', 'test')
+    """
+    column = table.streams[modality]
+    x = np.asarray(column.x[:])
+    split = table.split[np.repeat(column.clip, column.lengths)].astype(str)
+    names = [name for name in _SPLITS if (split == name).any()]
+    unions = [
+        ("train",),
+        *(u for size in range(1, len(names) + 1) for u in combinations(names, size) if u != ("train",)),
+    ]
+    for union in unions:
+        if _apart(centre, scale, *centre_and_scale_of(x[np.isin(split, union)], measured)) <= tolerance:
+            if union == ("train",):
+                return LeakageReport((), table.name)
+            why = f"centre and scale of {modality} were computed on {' and '.join(union)}: fit them on train alone."
+            break
+    else:
+        union = ()
+        why = f"centre and scale of {modality} are not those of train, nor of any union of splits: fit them on train."
+    count = int(np.isin(table.split, [name for name in union if name != "train"]).sum())
+    return LeakageReport((Finding("statistics", "error", union, count, (), why),), table.name)
+
+
+def _apart(centre: np.ndarray, scale: np.ndarray, mean: np.ndarray, wide: np.ndarray, count: np.ndarray) -> float:
+    """How far two scales are from one another, over the columns that were measured and vary."""
+    told = (count > 0) & (wide > 0)
+    if not told.any():
+        return float(np.abs(centre - mean).max(initial=0.0)) if (count > 0).any() else np.inf
+    off = np.sqrt(np.square((centre[told] - mean[told]) / wide[told]).mean())
+    return float(max(off, np.sqrt(np.square(scale[told] / wide[told] - 1).mean())))

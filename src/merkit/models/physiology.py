@@ -139,6 +139,13 @@ class PhysiologyEncoder(nn.Module):
         self.centre.copy_(torch.from_numpy(centre[first]))
         self.scale.copy_(torch.from_numpy(np.where(scale > 0, scale, 1.0)[first]))
 
+    def per_column(self) -> tuple[np.ndarray, np.ndarray]:
+        """Centre and scale of each column, both `(D,)`: what `merkit.data.persons.check_scales` asks for."""
+        centre, scale = np.zeros(self.dim), np.ones(self.dim)
+        for i, part in enumerate(self.measured):
+            centre[part.columns], scale[part.columns] = float(self.centre[i]), float(self.scale[i])
+        return centre, scale
+
     def forward(self, tokens: Tokens) -> Tokens:
         """`(…, T, D)` raw windows to `(…, T, width)` states.
 
