@@ -22,12 +22,20 @@ VOTES = np.stack([np.roll(row, i % 3) for i, row in enumerate(VOTES)])
 RATED = np.clip(VOTES / 10 @ PLACE + _rng.normal(0, 0.15, (COUNT, 2)), 1, 5).astype(np.float32)
 
 
-def write(folder: Path, *, speakers: int = 6) -> Path:
-    """A prepared folder: three folds of two sessions, every seventh clip without physiology; 36 clips train, the others valid."""
+def planted(shares: np.ndarray, width: int, rng: np.random.Generator) -> np.ndarray:
+    """One to four tokens around a point that the votes give."""
+    direction = np.random.default_rng(1).normal(size=(3, 6)) * 1.5
+    return shares @ direction[:, :width] + 0.3 * rng.normal(size=(rng.integers(1, 5), width))
+
+
+def write(folder: Path, *, speakers: int = 6, line=None, **made) -> Path:
+    """A prepared folder: three folds of two sessions, every seventh clip without physiology; 36 clips train, the others valid.
+
+    `line(shares, rng)` makes the words of a clip; `made` is modality -> (extractor id, `(shares, rng) -> (T, D)`).
+    """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "a.wav").write_bytes(b"")
     store = FeatureStore.create(folder / "features")
-    direction = np.random.default_rng(1).normal(size=(3, 6)) * 1.5
     clips = []
     for i in range(COUNT):
         session = i * 6 // COUNT
@@ -40,16 +48,18 @@ def write(folder: Path, *, speakers: int = 6) -> Path:
         groups = {"session": str(session), "fold": str(session // 2), "speaker": str(i * speakers // COUNT)}
         if speakers < 6:
             groups["speaker"] = str(i % speakers)
-        streams = (Stream("speech", folder / "a.wav"), Stream("text", None, text=f"the line number {i} of them"))
+        words = f"the line number {i} of them" if line is None else line(VOTES[i] / 10, rng)
+        streams = (Stream("speech", folder / "a.wav"), Stream("text", None, text=words))
         clips.append(Clip(f"c{i:02}", streams, split="train" if i < 36 else "valid", targets=targets, groups=groups))
         rows = []
         for name, width in WIDTHS.items():
             if name == "physiology" and i % 7 == 0:
                 continue
-            time = np.arange(rng.integers(1, 5), dtype=float)
-            x = VOTES[i] / 10 @ direction[:, :width] + 0.3 * rng.normal(size=(len(time), width))
-            at = np.zeros(len(time), np.int32)
-            rows.append(Row(name, None, f"planted-{name}@0", x.astype(np.float32), time, time + 1, at))
+            made_by, tokens = made.get(name, (f"planted-{name}@0", None))
+            shares = VOTES[i] / 10
+            x = planted(shares, width, rng) if tokens is None else tokens(shares, rng)
+            time, at = np.arange(len(x), dtype=float) * 0.02, np.zeros(len(x), np.int32)
+            rows.append(Row(name, None, made_by, x.astype(np.float32), time, time + 0.02, at))
         store.add(ClipRecord(f"c{i:02}", f"k{i}", f"h{i}", {}, tuple(rows)))
     store.finalise()
     write_manifest(Manifest("rated", tuple(clips), (EMOTION, AFFECT, SPREAD), folder), folder)
