@@ -30,7 +30,7 @@ def tree(tmp_path):
 
 def test_a_preparation(tree, tmp_path) -> None:
     out = tmp_path / "out"
-    done = call("kemdy19", "--root", tree, "--out", out)
+    done = call("kemdy19", "--root", tree, "--out", out, "--picture", tmp_path / "raters.png")
     assert done.exit_code == 0
     for words in (
         "12 clips, 1 left out, 0 in part",
@@ -40,6 +40,7 @@ def test_a_preparation(tree, tmp_path) -> None:
     ):
         assert words in done.stdout, done.stdout
     assert "Sess01_impro03: 4 segments" in done.stderr
+    assert (tmp_path / "raters.png").read_bytes()[1:4] == b"PNG"
     manifest = read_manifest(out)
     assert len(manifest) == 12 and manifest.facts["view"] == "speaker"
     assert sorted(path.name for path in out.iterdir()) == [
@@ -72,6 +73,13 @@ def test_options_of_the_view(tree, tmp_path) -> None:
     assert len(manifest) == 16 and manifest.facts["view"] == "listener"
     assert [spec.name for spec in manifest.specs] == ["emotion", "affect", "affect_spread"]
     assert manifest.clips[0].path_of("physiology").is_relative_to(listener / "physiology/listener")
+
+
+def test_a_picture_without_matplotlib(tree, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ConfigError, match=r"merkit\[viz\]"):
+        call("kemdy19", "--root", tree, "--out", tmp_path / "out", "--picture", tmp_path / "raters.png")
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_refused(tree, tmp_path) -> None:

@@ -286,6 +286,20 @@ def test_faults_of_tables(small19, tmp_path) -> None:
     assert what == "clip" and "speaker's state is not known" in why
 
 
+def test_blank_cells_at_the_end(small20, tmp_path) -> None:
+    """Table programs add blank columns, and leave out those that end a row."""
+    file = small20 / "annotation/Sess03_eval.csv"
+    rows = cells_of(file)
+    rows = [[*row, "", "", "", ""] for row in rows]
+    rows[2] = rows[2][:-10]  # the last two raters said nothing
+    rows[3] = [*rows[3][:9], "", "", "", *rows[3][12:]]
+    write_cells(file, rows)
+    clips = by_id(CORPORA["kemdy20"].read(small20, tmp_path / "out"))
+    votes = [int(target(clips[row[3]], "emotion").votes.sum()) for row in rows[2:]]
+    assert votes == [8, 9, *[10] * 4]
+    assert len(read_ratings(tmp_path / "out/merged.csv").raters) == 10
+
+
 def test_a_missing_table_of_one_speaker(small19, tmp_path) -> None:
     (small19 / "annotation/Session02_M_res.csv").unlink()
     manifest = CORPORA["kemdy19"].read(small19, tmp_path / "out")

@@ -1,12 +1,17 @@
 """Agreement of raters: published worked examples, the formulas written out pair by pair, and what has no answer."""
 
+import io
 from itertools import permutations
 
+import matplotlib
 import numpy as np
 import pytest
+from PIL import Image
+from sklearn.metrics import cohen_kappa_score
 
 from merkit.errors import ConfigError
-from merkit.evaluation.agreement import agreement, fleiss_kappa, krippendorff_alpha, rater_correlation
+from merkit.evaluation.agreement import agreement, fleiss_kappa, krippendorff_alpha, rater_correlation, rater_kappa
+from merkit.evaluation.agreement_picture import picture_of_raters
 
 NAN = np.nan
 # Fleiss 1971, table 1: 30 patients, 6 psychiatrists each, 5 diagnoses; kappa .430
@@ -136,6 +141,41 @@ def test_correlation_against_numpy_and_with_gaps() -> None:
     assert found[0, 1] == found[1, 0] == pytest.approx(np.corrcoef(values[10:30, 0], values[10:30, 1])[0, 1])
 
 
+def test_kappa_of_two_against_scikit_learn() -> None:
+    values = random_ratings(7)
+    found = rater_kappa(values)
+    for a in range(5):
+        for b in range(5):
+            both = np.isfinite(values[:, a]) & np.isfinite(values[:, b])
+            want = cohen_kappa_score(values[both, a], values[both, b])
+            assert found[a, b] == pytest.approx(want, abs=1e-12)
+    values[:, 0] = NAN
+    assert np.isnan(rater_kappa(values)[0]).all()
+    assert np.isnan(rater_kappa(np.ones((4, 2)))).all()
+
+
+# -- the picture
+
+
+def test_the_picture_shows_the_numbers() -> None:
+    """Cells are as dark as their numbers, on the side of their sign; what is not known is grey."""
+    raters = [f"Eval{i:02d}F" for i in range(20)]  # too many for numbers in cells
+    quarters = np.kron(np.array([[0.9, 0.4], [-0.9, NAN]]), np.ones((10, 10)))
+    png = picture_of_raters({"valence": quarters}, raters, notes="made up")
+    picture = np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+    scale = matplotlib.colormaps["PuOr"]
+    areas = []
+    for colour in (*(scale((value + 1) / 2)[:3] for value in (0.9, 0.4, -0.9)), (0.85, 0.85, 0.85)):
+        near = np.abs(picture - np.array(colour) * 255).max(-1) <= 2
+        areas.append((np.mean(np.nonzero(near), 1), near.sum()))
+    (top, size), (right, _), (low, _), (unknown, _) = areas
+    assert all(count == pytest.approx(size, rel=0.1) for _, count in areas)
+    assert top[1] < right[1] and top[0] < low[0] and unknown == pytest.approx([low[0], right[1]], abs=8)
+    for matrices in ({}, {"valence": np.eye(3)}):
+        with pytest.raises(ConfigError):
+            picture_of_raters(matrices, raters)
+
+
 # -- edges
 
 
@@ -161,7 +201,7 @@ def test_wrong_shapes() -> None:
             fleiss_kappa(bad)
     with pytest.raises(ConfigError, match="level"):
         krippendorff_alpha(np.ones((2, 2)), "ordinal")
-    for wrong in (krippendorff_alpha, rater_correlation):
+    for wrong in (krippendorff_alpha, rater_correlation, rater_kappa):
         with pytest.raises(ConfigError, match=r"\(n, R\)"):
             wrong(np.ones(3))
 

@@ -47,6 +47,9 @@ def prepare_kemdy(
     timeout: Annotated[
         float | None, typer.Option(min=1, help="Seconds that a session may take; a worker that hangs is ended.")
     ] = None,
+    picture: Annotated[
+        Path | None, typer.Option(help="Draw how far each two raters agree into this PNG (needs matplotlib).")
+    ] = None,
     force: Annotated[bool, typer.Option(help="Go over it again where OUT holds a manifest already.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON on stdout.")] = False,
 ) -> None:
@@ -60,10 +63,12 @@ def prepare_kemdy(
 
         merkit prepare kemdy19 --root KEMDy19 --out data/kemdy19
 
-        merkit prepare kemdy20 --root KEMDy20_v1_1 --out data/kemdy20 --workers 8
+        merkit prepare kemdy20 --root KEMDy20_v1_1 --out data/kemdy20 --workers 8 --picture raters.png
 
         merkit prepare kemdy19 --root KEMDy19 --out data/kemdy19-listener --view listener
     """
+    from importlib.util import find_spec
+
     from merkit.cli.prepare import claim, write_rejected
     from merkit.cli.progress import count_progress
     from merkit.corpora import check_headers, write_manifest
@@ -72,6 +77,8 @@ def prepare_kemdy(
 
     if (out / MANIFEST_FILE).exists() and not force:
         raise ConfigError(f"{out} holds a manifest already; --force goes over it again (what is done is kept)")
+    if picture is not None and find_spec("matplotlib") is None:
+        raise ConfigError("--picture needs matplotlib: pip install 'merkit[viz]'")
     values: dict[str, Any] = {"view": view, "marks": marks, "unusable": unusable}
     with_options(corpus, Options(**values))  # a wrong option is known before OUT is claimed
     out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +91,26 @@ def prepare_kemdy(
             manifest = check_headers(manifest, progress=lambda done, total: update(done, total, ""))
     write_rejected(manifest.rejected, out / "rejected.csv")
     write_manifest(manifest, out)
+    if picture is not None:
+        _draw(manifest, out, picture)
     _show(manifest, out, as_json)
+
+
+def _draw(manifest: "Manifest", out: Path, picture: Path) -> None:
+    from merkit.atomic import replacing
+    from merkit.corpora.kemdy import read_ratings
+    from merkit.evaluation.agreement import rater_correlation, rater_kappa
+    from merkit.evaluation.agreement_picture import picture_of_raters
+
+    ratings = read_ratings(out / manifest.facts["merged_csv"])
+    matrices = {
+        "emotion (Cohen's kappa)": rater_kappa(ratings.emotion),
+        "valence (correlation)": rater_correlation(ratings.valence),
+        "arousal (correlation)": rater_correlation(ratings.arousal),
+    }
+    title = f"{manifest.name}: raters against raters, {len(ratings.segments)} segments"
+    with replacing(picture) as temporary:
+        temporary.write_bytes(picture_of_raters(matrices, ratings.raters, title))
 
 
 def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:

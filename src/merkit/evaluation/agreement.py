@@ -1,4 +1,4 @@
-"""How far raters agree: Fleiss' kappa, Krippendorff's alpha, and how each rater goes with each other."""
+"""How far raters agree: Fleiss' kappa, Krippendorff's alpha, and how each rater goes with each other one."""
 
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -7,7 +7,7 @@ import numpy as np
 
 from merkit.errors import ConfigError
 
-__all__ = ["agreement", "fleiss_kappa", "krippendorff_alpha", "rater_correlation"]
+__all__ = ["agreement", "fleiss_kappa", "krippendorff_alpha", "rater_correlation", "rater_kappa"]
 
 
 def fleiss_kappa(counts: np.ndarray) -> float:
@@ -125,6 +125,40 @@ def rater_correlation(values: np.ndarray) -> np.ndarray:
                 continue
             x, y = x - x.mean(), y - y.mean()
             found[a, b] = found[b, a] = (x @ y) / np.sqrt((x @ x) * (y @ y))
+    return found
+
+
+def rater_kappa(classes: np.ndarray) -> np.ndarray:
+    """Cohen's kappa of every two raters over the items that both rated: `(Po - Pe) / (1 - Pe)`, `Pe` from their own shares.
+
+    Args:
+        classes: `(n, R)` class of each item by rater, NaN where there is none.
+
+    Returns:
+        `(R, R)`; NaN where two raters share no item, or both always said the same one class.
+
+    Raises:
+        ConfigError: another shape.
+
+    Example:
+        >>> rater_kappa(np.array([[0, 0], [0, 0], [1, 1], [1, 0.0]])).tolist()
+        [[1.0, 0.5], [0.5, 1.0]]
+    """
+    classes = np.asarray(classes, np.float64)
+    if classes.ndim != 2:
+        raise ConfigError(f"classes must be (n, R); they are {classes.shape}")
+    kinds = np.unique(classes[np.isfinite(classes)])
+    raters = classes.shape[1]
+    found = np.full((raters, raters), np.nan)
+    for a in range(raters):
+        for b in range(a, raters):
+            both = np.isfinite(classes[:, a]) & np.isfinite(classes[:, b])
+            if not both.any():
+                continue
+            x, y = classes[both, a, None] == kinds, classes[both, b, None] == kinds
+            observed, expected = (x & y).any(1).mean(), float(x.mean(0) @ y.mean(0))
+            if expected < 1:
+                found[a, b] = found[b, a] = (observed - expected) / (1 - expected)
     return found
 
 

@@ -152,12 +152,12 @@ def read_annotation(file: Path, corpus: str, name: str) -> tuple[list[Rated], li
 def _row(cells: list[str], titles: list[str], at: int, line: int, name: str, rejected: list[Rejected]) -> Rated:
     segment = SegmentName.of(cells[at].strip())
     first = at + 4
-    if len(cells) < first or (len(cells) - first) % 3:
+    # table programs drop blank cells at the end of a row, or add some
+    cells = cells + [""] * (max(len(titles), first) - len(cells))
+    starts = [i for i in range(first, len(cells), 3) if any(map(str.strip, (*titles[i : i + 1], *cells[i : i + 3])))]
+    if starts and starts[-1] + 3 > len(cells):
         raise MediaError(f"{len(cells)} cells: {first} and three for each rater are expected", field=segment.id)
-    raters = tuple(
-        (titles[i].strip() if i < len(titles) else "") or f"Eval{place:02d}"
-        for place, i in enumerate(range(first, len(cells), 3), 1)
-    )
+    raters = tuple((titles[i].strip() if i < len(titles) else "") or f"Eval{(i - first) // 3 + 1:02d}" for i in starts)
 
     def unusable(reason: str, field: str, what: str) -> None:
         rejected.append(Rejected(segment.id, f"{reason} ({name})", field, line, what))
@@ -165,8 +165,8 @@ def _row(cells: list[str], titles: list[str], at: int, line: int, name: str, rej
     shares = np.zeros((len(raters), _LABELS))
     emotions = np.full(len(raters), -1)
     places = np.full((len(raters), 2), np.nan)
-    for r, rater in enumerate(raters):
-        cell = cells[first + 3 * r : first + 3 * r + 3]
+    for r, (rater, start) in enumerate(zip(raters, starts, strict=True)):
+        cell = cells[start : start + 3]
         chosen = [KEMDY7.labels.index(word) for word in _words(cell[0], rater, unusable)]
         if chosen:
             shares[r, chosen] = 1 / len(chosen)
