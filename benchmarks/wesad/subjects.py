@@ -1,6 +1,6 @@
 """Stress and amusement told from rest in people that training has not met: forest, regression, merkit's own network.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.wesad.subjects WINDOWS.parquet [--seeds 5]
+    OMP_NUM_THREADS=1 python -m benchmarks.wesad.subjects WINDOWS.parquet [--seeds 5] [--without ACC_,net_acc]
 
 The table has a row per window: columns of statistics, `subject`, and `label` (1 baseline, 2 stress, 0 amusement). Of its
 columns only deviations, the pulse's peak frequency and the temperature's slope are used. Every subject is left out once;
@@ -50,18 +50,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("windows", type=Path)
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--without", default="", help="Columns whose names begin so are left out: ACC_,net_acc")
+    parser.add_argument("--scales", default="train,own,few,rest")
     given = parser.parse_args()
     if not given.windows.is_file():
         raise SystemExit(f"skipped: no file {given.windows}")
     torch.set_num_threads(1)
-    table = read(given.windows)
+    table = read(given.windows, tuple(filter(None, given.without.split(","))))
     subjects, target = table.groups["subject"], table.targets["state"].value
     print(header("torch", "scikit-learn", "numpy"))
     print(f"{len(table)} windows, {len(np.unique(subjects))} subjects, {table.streams['physiology'].width} columns")
     answers: dict[tuple[str, str], np.ndarray] = {}
     # the windows that a rest recording would be made of are known to be rest: they are judged for no row but the first two
     rest = resting(table)
-    for how in ("train", "own", "few", "rest"):
+    for how in given.scales.split(","):
         for name, fitted in MODELS.items():
             begun = time.perf_counter()
             answers[name, how] = np.stack([left_out(table, how, fitted, seed) for seed in range(given.seeds)])
@@ -84,10 +86,11 @@ def main() -> None:
         print(f"  more right answers for {sum(better)} of {len(better)} subjects")
 
 
-def read(path: Path) -> ClipTable:
-    """The usable columns; every window in training until a subject is left out."""
+def read(path: Path, without: tuple[str, ...] = ()) -> ClipTable:
+    """The usable columns, less those of `without`; all windows are training until a subject is left out."""
     frame = pd.read_parquet(path)
     used = [name for name in frame.columns if name.endswith("_std") or name in ("BVP_peak_freq", "TEMP_slope")]
+    used = [name for name in used if not name.startswith(without)]
     x = frame[used].to_numpy(np.float64)
     state = np.array([{1: 0, 2: 1, 0: 2}[label] for label in frame["label"]])
     return ClipTable(
