@@ -206,6 +206,13 @@ def test_projectors_learn_and_a_rate_for_nothing_is_an_error(root):
         parameter_groups(made.model, override(chosen, ["optim.module_lr={wav_projector: 0.1}"]).optim)
 
 
+def test_numbers_begin_at_the_means_of_training(root):
+    _, table, made = planned(root, "task=regression")
+    mean = table.targets["affect"].value[table.split == "train"].mean(0)
+    np.testing.assert_allclose(made.model.heads.linears[0].bias.detach(), mean, rtol=1e-5)
+    assert abs(mean - table.targets["affect"].value.mean(0)).max() > 1e-3
+
+
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_takes_physiology_and_any_part_of_it_all(root, fusion):
     _, table, made = planned(root, f"fusion={fusion}")

@@ -8,6 +8,8 @@ maps every command and key of the original and names what was wrong in it.
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+import torch
 from torch import Tensor, nn
 
 from merkit.data.batch import Batch
@@ -164,6 +166,7 @@ def plan(config: TensorMixerConfig, table: ClipTable) -> Plan:
         model.fit_standardiser(train.streams)
         for name, layer in model.scales.items():
             check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
+    _begin_at_means(model, train)
     losses = {spec.name: _loss(config, spec, train.targets[spec.name]) for spec in specs}
     return Plan(
         table=table,
@@ -176,6 +179,18 @@ def plan(config: TensorMixerConfig, table: ClipTable) -> Plan:
         measure=measure_of(specs, (config.trainer.watch, *config.trainer.best_by)),
         sampling=sampling(config, table),
     )
+
+
+@torch.no_grad()
+def _begin_at_means(model: TensorMixer, train: ClipTable) -> None:
+    """Numbers begin at their means over training clips: on a scale from 1 to 5, zero is far away."""
+    for spec, linear in zip(model.specs, model.heads.linears, strict=True):
+        column = train.targets[spec.name]
+        if spec.kind == "regression":
+            count = column.valid.sum(0)
+            mean = np.where(column.valid, column.value, 0.0).sum(0) / np.maximum(count, 1)
+            assert isinstance(linear, nn.Linear)
+            linear.bias.copy_(torch.from_numpy(mean))
 
 
 def _loss(config: TensorMixerConfig, spec: TargetSpec, column: TargetColumn) -> nn.Module:
