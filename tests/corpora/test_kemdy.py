@@ -423,7 +423,7 @@ def test_a_linked_corpus(tmp_path) -> None:
 
 
 def test_pretraining_set(tmp_path) -> None:
-    root = write_aihub(tmp_path / "aihub", clips=200, seconds=0.01)
+    root = write_aihub(tmp_path / "aihub", clips=200, seconds=0.001)
     with (root / "annotation/part.csv").open("a", encoding="utf-8") as file:
         file.write("말,x1,분노\n말,x2,bored\n말,5e250000,sad\n,x3,sad\n말,,sad\n")
     manifest = CORPORA["kemdy-aihub"].read(tmp_path)
@@ -435,6 +435,6 @@ def test_pretraining_set(tmp_path) -> None:
     assert 0.12 < share < 0.28  # 0.2 within three deviations of 200 draws
     assert {"x2", "x3", "5e250000"} <= set(reasons(manifest))
     # what is drawn of a sentence depends on no other
-    rest = write_aihub(tmp_path / "few", clips=50, seconds=0.01)
+    rest = write_aihub(tmp_path / "few", clips=50, seconds=0.001)
     for clip in CORPORA["kemdy-aihub"].read(rest).clips:
         assert clip.split == clips[clip.id].split

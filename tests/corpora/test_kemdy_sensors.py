@@ -1,6 +1,7 @@
 """Sensor files of KEMDy into tables per segment: irregular rows, clocks, several processes, and going on after an end."""
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -157,6 +158,24 @@ def test_two_processes_write_what_one_does(tmp_path) -> None:
         "Session05",
         "Session09",
     }
+
+
+def test_a_worker_that_hangs_costs_its_session(tmp_path) -> None:
+    """A file that never ends: the session is told and left undone, the others are there, and the next run takes it up."""
+    sensor, endless = tmp_path / "sensor.csv", tmp_path / "endless.csv"
+    sensor.write_text(f"0.5,0,10,{F1}\n")
+    os.mkfifo(endless)
+    works = [
+        SessionWork(f"Session0{i}", tmp_path / f"{i}", (("EDA", "Sess01F", "x.csv", file),), ((F1, "Sess01F"),))
+        for i, file in ((2, sensor), (1, endless))
+    ]
+    _, _, failed = convert_sessions(works, workers=1, timeout_s=1.0)
+    assert failed == [("Session01", "took longer than 1 s")]
+    assert not (tmp_path / "1").exists() and (tmp_path / "2/session.json").is_file()
+    endless.unlink()
+    endless.write_text(f"0.7,0,10,{F1}\n")
+    _, _, failed = convert_sessions(works)
+    assert failed == [] and (tmp_path / f"1/{F1}.csv").read_text().splitlines()[1] == "0.000000,0.7"
 
 
 def test_what_is_done_is_not_done_again(tmp_path) -> None:

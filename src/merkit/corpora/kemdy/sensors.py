@@ -114,9 +114,9 @@ def physiology_table(signals: Mapping[str, Measured]) -> str:
     if axis[-1] > _MAX_S * 1e6:
         raise MediaError(f"its samples lie {axis[-1] / 1e6:.0f} s apart: no segment lasts that long")
     cells = np.full((len(axis), 1 + len(kinds)), "", "U24")
-    cells[:, 0] = [f"{tick / 1e6:.6f}" for tick in axis]
+    cells[:, 0] = [f"{tick / 1e6:.6f}" for tick in axis.tolist()]
     for place, kind in enumerate(kinds, 1):
-        cells[np.searchsorted(axis, ticks[kind]), place] = [f"{value:.7g}" for value in signals[kind].values]
+        cells[np.searchsorted(axis, ticks[kind]), place] = [f"{value:.7g}" for value in signals[kind].values.tolist()]
     lines = [["time_s", *(COLUMNS[kind] for kind in kinds)], *cells.tolist()]
     return "".join(",".join(line) + "\n" for line in lines)
 
