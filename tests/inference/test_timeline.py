@@ -120,6 +120,7 @@ def test_ten_minutes_of_ecg_are_drawn_with_every_beat() -> None:
     assert len(trace.values) <= 2000 and np.all(np.diff(trace.times_s) > 0)
     drawn = np.isin(times_s[beats], trace.times_s[trace.values > 0.9])
     assert drawn.mean() > 0.99
+    assert trace.times_s[[0, -1]].tolist() == times_s[[0, -1]].tolist()
     assert set(trace.values) <= set(values) and (trace.values < 0.02).mean() > 0.4
     few = timeline(features(signals=(Signal("ibi", "s", np.arange(3.0), np.arange(3.0), None),))).traces[0]
     assert few.values.tolist() == [0, 1, 2]

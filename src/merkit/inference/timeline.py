@@ -208,11 +208,12 @@ def _trace(signal: Signal) -> Trace:
     over a third of a second would draw an ECG without its beats."""
     values, times_s = signal.values, signal.times_s
     if len(values) > TRACE_POINTS:
-        edges = np.linspace(0, len(values), TRACE_POINTS // 2 + 1).astype(int)
+        edges = np.linspace(0, len(values), TRACE_POINTS // 2).astype(int)
         ends = [
             (first + int(values[first:last].argmin()), first + int(values[first:last].argmax()))
             for first, last in pairwise(edges)
         ]
-        kept = np.unique(ends)
+        # the first and the last as well: a trace begins and ends where the signal does
+        kept = np.union1d(ends, [0, len(values) - 1])
         values, times_s = values[kept], times_s[kept]
     return Trace(signal.name, signal.unit, times_s, values)
