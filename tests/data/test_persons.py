@@ -171,6 +171,23 @@ def test_a_scale_that_saw_other_clips_is_found_out_and_its_splits_are_named():
     assert finding.splits == () and "nor of any union" in finding.explanation
 
 
+def test_clips_of_new_persons_alone_are_scaled_as_beside_the_training_clips():
+    """Prediction has no training clips: whoever has windows enough needs none, also with a channel that nobody wore."""
+    table, owner = corpus(clips=10)
+    x = np.concatenate([table.streams["physiology"].x, np.ones((len(owner), 1)), np.zeros((len(owner), 3))], 1)
+    column = replace(table.streams["physiology"], x=x.astype(np.float32))
+    table = replace(table, streams={"physiology": column})
+    parts = [Measured(slice(0, 3), 3, True), Measured(slice(4, 6), 6, True)]
+    beside = normalise_by_person(table, "physiology", by="subject", measured=parts).where("test")
+    alone = normalise_by_person(table.where("test"), "physiology", by="subject", measured=parts)
+    np.testing.assert_array_equal(alone.streams["physiology"].x, beside.streams["physiology"].x)
+    assert alone.provenance["physiology"].statistics_on == ("test",)
+    nobody = replace(table.where("test"), groups={"subject": np.full(10, "")})
+    for few, least, who in ((table.where("test"), 1000, "subject S5"), (nobody, 8, "subject without a name")):
+        with pytest.raises(ConfigError, match=f"{who} of corpus made has .* no training clip is here"):
+            normalise_by_person(few, "physiology", by="subject", measured=parts, least=least)
+
+
 def test_what_cannot_be_scaled_is_refused():
     table, _ = corpus()
     with pytest.raises(ConfigError, match="has no face; it has physiology"):

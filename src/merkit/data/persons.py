@@ -156,13 +156,15 @@ def normalise_by_person(
     for name in names:
         mine = person == name if how == "own" else np.ones(len(x), bool)
         centre, scale = common, spread
-        if how == "own" and name:
+        if how == "own":
             own, wide, count = centre_and_scale_of(x[mine], measured)
-            enough = count >= max(least, 1)
-            if not enough.all() and not train.any():
+            enough = (count >= max(least, 1)) & bool(name)
+            # a column that was never measured needs no scale
+            if not train.any() and (~enough & (count > 0)).any():
+                few = count[count > 0].min()
                 raise ConfigError(
-                    f"{by} {name} of corpus {table.name} has {count.min()} tokens of {modality}, at least {least} make a scale "
-                    "of their own, and no training clip is here to take one from"
+                    f"{by} {name or 'without a name'} of corpus {table.name} has {few} tokens of {modality}, at least {least} "
+                    "of one person make a scale of their own, and no training clip is here to take one from"
                 )
             centre = np.where(enough, own, common)
             # where training never measured the column, only the person's own spread is known
