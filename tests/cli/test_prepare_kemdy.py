@@ -75,6 +75,17 @@ def test_options_of_the_view(tree, tmp_path) -> None:
     assert manifest.clips[0].path_of("physiology").is_relative_to(listener / "physiology/listener")
 
 
+def test_both_at_once(tmp_path) -> None:
+    root, out = tmp_path / "data", tmp_path / "out"
+    write_kemdy19(root / "KEMDy19", sessions=(1,), scripts=("script01",), turns=2, seconds=0.1, sensors=())
+    write_kemdy20(root / "KEMDy20_v1_1", sessions=(1,), scripts=("script01",), turns=2, seconds=0.1, sensors=())
+    with pytest.raises(ConfigError, match="--picture is for"):
+        call("kemdy", "--root", root, "--out", out, "--picture", tmp_path / "raters.png")
+    facts = json.loads(call("kemdy", "--root", root, "--out", out, "--json").stdout)
+    assert facts["clips"] == 4 and facts["folds"] == {"0": ["kemdy19/Sess01", "kemdy20/Sess01"]}
+    assert all(Path(each).is_file() for each in facts["merged_csv"]) and len(facts["merged_csv"]) == 2
+
+
 def test_a_picture_without_matplotlib(tree, tmp_path, monkeypatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"merkit\[viz\]"):

@@ -14,6 +14,7 @@ from merkit.corpora.kemdy import (
     KEMDY7,
     Options,
     SegmentName,
+    both_with_options,
     fold_of,
     read_ratings,
     with_options,
@@ -392,6 +393,43 @@ def test_a_merged_table_that_is_none(tmp_path) -> None:
     (tmp_path / "a.csv").write_text("segment,valence\na,1\n")
     with pytest.raises(MediaError, match="no columns of raters"):
         read_ratings(tmp_path / "a.csv")
+
+
+# -- both at once
+
+
+def test_both_corpora_in_common_folds(tmp_path) -> None:
+    """Fold k of one goes with fold k of the other; sessions of one name stay two."""
+    root, out = tmp_path / "data", tmp_path / "out"
+    write_kemdy19(root / "KEMDy19", sessions=(1, 20), scripts=("script01",), turns=2, seconds=0.1)
+    write_kemdy20(root / "KEMDy20_v1_1", sessions=(1, 40), scripts=("script01",), turns=2, seconds=0.1)
+    (root / "KEMDy20_v1_1/wav/Session40/Sess40_script01_User079F_001.wav").unlink()
+    manifest = CORPORA["kemdy"].read(root, out)
+    apart = {
+        **by_id(CORPORA["kemdy19"].read(root, tmp_path / "o19")),
+        **by_id(CORPORA["kemdy20"].read(root, tmp_path / "o20")),
+    }
+    clips = by_id(manifest)
+    assert clips.keys() == apart.keys() and len(clips) == 8
+    for item, clip in clips.items():
+        assert [t.spec.name for t in clip.targets] == [t.spec.name for t in apart[item].targets]
+        assert target(clip, "emotion").votes.tolist() == target(apart[item], "emotion").votes.tolist()
+    first, second = clips["Sess01_script01_F001"].groups, clips["Sess01_script01_User001F_001"].groups
+    assert first["fold"] == second["fold"] == "0" and first["session"] == "kemdy19/Sess01"
+    assert second["dialogue"] == "kemdy20/Sess01_script01" and second["corpus"] == "kemdy20"
+    assert manifest.facts["folds"]["4"] == ["kemdy19/Sess20", "kemdy20/Sess40"]
+    assert clips["Sess01_script01_F001"].context == ("Sess01_script01_M001",)
+    assert reasons(manifest)["kemdy20: Sess40_script01_User079F_001"][0] == "speech"
+    write_manifest(manifest, out)
+    table = clip_table(read_manifest(out))
+    # who was not asked about is not known
+    assert table.targets["listener_affect"].valid.any(1).tolist() == [g == "kemdy19" for g in table.groups["corpus"]]
+    (root / "KEMDy20_v1_1/annotation/Sess01_eval.csv").unlink()
+    (root / "KEMDy20_v1_1/annotation/Sess40_eval.csv").unlink()
+    with pytest.raises(ConfigError, match="no usable clip of kemdy20"):
+        CORPORA["kemdy"].read(root, out)
+    with pytest.raises(ConfigError, match="speaker alone"):
+        both_with_options(Options(view="listener"))
 
 
 # -- storage and the pre-training set

@@ -1,4 +1,4 @@
-"""`merkit prepare kemdy19` and `merkit prepare kemdy20`: options of their own, and many processes for sensor files."""
+"""`merkit prepare kemdy19`, `kemdy20`, and `kemdy` for both: options of their own, and many processes for sensor files."""
 
 import json
 from pathlib import Path
@@ -9,11 +9,12 @@ import typer
 from merkit.errors import ConfigError
 
 if TYPE_CHECKING:
-    from merkit.corpora import Manifest
+    from merkit.corpora import Corpus, Manifest
+    from merkit.corpora.kemdy import Options
 
 __all__ = ["asked_for", "prepare_kemdy"]
 
-_NAMES = ("kemdy19", "kemdy20")
+_NAMES = ("kemdy19", "kemdy20", "kemdy")
 _SHOWN = 20
 
 
@@ -28,7 +29,7 @@ def asked_for(args: list[str]) -> bool:
 
 
 def prepare_kemdy(
-    corpus: Annotated[str, typer.Argument(help="kemdy19 or kemdy20.")],
+    corpus: Annotated[str, typer.Argument(help="kemdy19, kemdy20, or kemdy for both at once.")],
     root: Annotated[Path, typer.Option(help="Folder of the corpus: annotation, wav, EDA … lie in it.")],
     out: Annotated[Path, typer.Option(help="Folder for manifest, merged.csv and physiology; a run goes on in it.")],
     view: Annotated[
@@ -66,13 +67,15 @@ def prepare_kemdy(
         merkit prepare kemdy20 --root KEMDy20_v1_1 --out data/kemdy20 --workers 8 --picture raters.png
 
         merkit prepare kemdy19 --root KEMDy19 --out data/kemdy19-listener --view listener
+
+        merkit prepare kemdy --root data --out data/kemdy    # data/KEMDy19 with data/KEMDy20_v1_1, fold k with fold k
     """
     from importlib.util import find_spec
 
     from merkit.cli.prepare import claim, write_rejected
     from merkit.cli.progress import count_progress
     from merkit.corpora import check_headers, write_manifest
-    from merkit.corpora.kemdy import Options, with_options
+    from merkit.corpora.kemdy import Options
     from merkit.corpora.storage import MANIFEST_FILE
 
     if (out / MANIFEST_FILE).exists() and not force:
@@ -80,12 +83,14 @@ def prepare_kemdy(
     if picture is not None and find_spec("matplotlib") is None:
         raise ConfigError("--picture needs matplotlib: pip install 'merkit[viz]'")
     values: dict[str, Any] = {"view": view, "marks": marks, "unusable": unusable}
-    with_options(corpus, Options(**values))  # a wrong option is known before OUT is claimed
+    if picture is not None and corpus == "kemdy":
+        raise ConfigError("--picture is for kemdy19 or kemdy20: their raters are other people")
+    _chosen(corpus, Options(**values))  # a wrong option is known before OUT is claimed
     out.mkdir(parents=True, exist_ok=True)
     claim(out, {"corpus": corpus, "root": str(root.absolute()), **values}, force)
     with count_progress("sessions", quiet=as_json) as update:
         options = Options(**values, workers=workers, timeout_s=timeout, progress=update)
-        manifest = with_options(corpus, options).read(root, out)
+        manifest = _chosen(corpus, options).read(root, out)
     if headers:
         with count_progress("headers", quiet=as_json) as update:
             manifest = check_headers(manifest, progress=lambda done, total: update(done, total, ""))
@@ -94,6 +99,12 @@ def prepare_kemdy(
     if picture is not None:
         _draw(manifest, out, picture)
     _show(manifest, out, as_json)
+
+
+def _chosen(corpus: str, options: "Options") -> "Corpus":
+    from merkit.corpora.kemdy import both_with_options, with_options
+
+    return both_with_options(options) if corpus == "kemdy" else with_options(corpus, options)
 
 
 def _draw(manifest: "Manifest", out: Path, picture: Path) -> None:
@@ -118,7 +129,8 @@ def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
 
     said = ("view", "folds", "ties", "agreement", "physiology")
     facts: dict[str, Any] = {**summary(manifest, out), **{name: manifest.facts[name] for name in said}}
-    facts["merged_csv"] = str(out / manifest.facts["merged_csv"])
+    merged = manifest.facts["merged_csv"]
+    facts["merged_csv"] = str(out / merged) if isinstance(merged, str) else [str(out / each) for each in merged]
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=1))
         return

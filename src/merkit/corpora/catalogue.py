@@ -10,7 +10,7 @@ from merkit.corpora.emorynlp import EMORYNLP
 from merkit.corpora.fer2013 import FER2013
 from merkit.corpora.goemotions import GOEMOTIONS
 from merkit.corpora.iemocap import IEMOCAP
-from merkit.corpora.kemdy import KEMDY19, KEMDY20, KEMDY_AIHUB
+from merkit.corpora.kemdy import KEMDY, KEMDY19, KEMDY20, KEMDY_AIHUB
 from merkit.corpora.meld import MELD
 from merkit.corpora.merc2020 import MERC2020
 from merkit.corpora.moviegraphs import MOVIEGRAPHS
@@ -35,6 +35,7 @@ _ALL = (
     MERC2020,
     KEMDY19,
     KEMDY20,
+    KEMDY,
     KEMDY_AIHUB,
     WESAD,
     *SSE_MANIFESTS,

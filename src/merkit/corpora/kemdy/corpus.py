@@ -29,7 +29,7 @@ from merkit.corpora.paths import Root
 from merkit.errors import ConfigError, MediaError
 from merkit.schema import Clip, Stream, Target, TargetSpec
 
-__all__ = ["KEMDY19", "KEMDY20", "with_options"]
+__all__ = ["KEMDY19", "KEMDY20", "read_release", "with_options"]
 
 
 def with_options(corpus: str, options: Options) -> Corpus:
@@ -43,10 +43,15 @@ def with_options(corpus: str, options: Options) -> Corpus:
         raise ConfigError(f"there are kemdy19 and kemdy20, not {corpus}")
     if corpus == "kemdy20" and options.view == "listener":
         raise ConfigError("kemdy20 asks about the speaker alone; listeners were rated in kemdy19")
-    return replace(known[corpus], reader=partial(_read, corpus=corpus, options=options))
+    return replace(known[corpus], reader=partial(read_release, corpus=corpus, options=options))
 
 
-def _read(root: Root, out: Path | None, corpus: str, options: Options | None = None) -> Found:
+def read_release(root: Root, out: Path | None, corpus: str, options: Options | None = None) -> Found:
+    """Reads one release and makes its tables in `out`.
+
+    Raises:
+        ConfigError: there is no `out`, or no release under `root`.
+    """
     if out is None:
         raise ConfigError(f"{corpus} is converted once: use `merkit prepare {corpus} --root … --out …`")
     options = options or Options()
@@ -203,5 +208,5 @@ def _top(row: Rated) -> set[str]:
     return {EMOTION.labels[k] for k in np.flatnonzero(most)}
 
 
-KEMDY19 = Corpus(reader=partial(_read, corpus="kemdy19"), **FACTS19)
-KEMDY20 = Corpus(reader=partial(_read, corpus="kemdy20"), **FACTS20)
+KEMDY19 = Corpus(reader=partial(read_release, corpus="kemdy19"), **FACTS19)
+KEMDY20 = Corpus(reader=partial(read_release, corpus="kemdy20"), **FACTS20)
