@@ -25,7 +25,7 @@ def main() -> None:
         record = json.loads(path.read_text())
         if "valid" not in record:
             continue
-        cell = path.parent.parent.name.split("_", 1)[1]
+        cell = path.parent.parent.name.partition("_")[2] or "all"
         for name in ("emotion.uar", "emotion.accuracy"):
             found[cell, int(path.parent.name.removeprefix("seed-"))][name].append(record["valid"][name])
     for cell in sorted({cell for cell, _ in found}):

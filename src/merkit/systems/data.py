@@ -15,6 +15,8 @@ from merkit.data.group_folds import group_fold
 from merkit.data.persons import normalise_by_person
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError
+from merkit.features.physiology import PHYSIOLOGY_COLUMNS
+from merkit.features.physiology_columns import measured_statistics
 
 __all__ = [
     "DataConfig",
@@ -138,7 +140,10 @@ def arranged(table: ClipTable, config: DataConfig, *, where: Path, moved: bool, 
         table = _divided(table, config.split)
     for name in config.own_scale:
         if name in table.streams:
-            table = normalise_by_person(table, name, by=config.own_scale_by)
+            # statistics of physiology know which of their columns were measured
+            known = name == "physiology" and table.streams[name].width == len(PHYSIOLOGY_COLUMNS)
+            measured = measured_statistics() if known else None
+            table = normalise_by_person(table, name, by=config.own_scale_by, measured=measured)
     if config.split.merge_valid and split is None:
         table = replace(table, split=np.where(table.split == "valid", "train", table.split))
     if config.split.merge_valid and split == "valid" and not moved:
