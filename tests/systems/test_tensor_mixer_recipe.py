@@ -191,6 +191,29 @@ def test_the_network_gives_the_published_numbers():
     torch.testing.assert_close(torch.cat([out["emotion"], out["affect"]], 1), golden["out.logits"], atol=1e-4, rtol=0)
 
 
+def test_presets_have_the_published_sizes():
+    specs = (TargetSpec("emotion", "single_label", tuple("abcdefg")), TargetSpec("affect", "regression", ("v", "a")))
+    untuned = ("tune.text=''", "tune.speech=''")
+    widths = {"speech": 1024, "text": 1024}
+    model = tensor_mixer.build_model(override(RECIPE.presets["published"](), untuned), widths, specs)
+    mixer = model.fusion.reduce[1]
+    assert {name: tuple(p.weight.shape) for name, p in model.projectors.items()} == dict.fromkeys(widths, (256, 1024))
+    assert tuple(mixer.embed.weight.shape) == (512, 16 * 16) and len(mixer.blocks) == 12
+    # 256 patches mixed through 1024, 512 channels through 256; then one linear layer to nine answers
+    shapes = [
+        tuple(layer.weight.shape) for part in (mixer.blocks[0].tokens, mixer.blocks[0].channels) for layer in part
+    ]
+    assert shapes == [(1024, 256), (256, 1024), (256, 512), (512, 256)]
+    assert [tuple(linear.weight.shape) for linear in model.heads.linears] == [(7, 512), (2, 512)]
+    concat = tensor_mixer.build_model(override(RECIPE.presets["published_concat"](), untuned), widths, specs)
+    assert tuple(concat.hidden.weight.shape) == (256, 512) and concat.activation is F.relu
+    both = tensor_mixer.build_model(override(RECIPE.presets["published_cross_attention"](), untuned), widths, specs)
+    assert tuple(both.hidden.weight.shape) == (512, 2048) and both.fusion.pairs["speech_from_text"][0].heads == 8
+    config = RECIPE.presets["lora"]()
+    assert (config.tune.lora.rank, config.tune.lora.alpha, config.tune.lora.dropout) == (8, 32.0, 0.1)
+    assert config.trainer.seed == 42 and config.labels.mode == "peakl" and config.cls_coef == 0.7
+
+
 def test_projectors_learn_and_a_rate_for_nothing_is_an_error(root):
     chosen, table, made = planned(root, "optim.module_lr={projectors: 0.5}")
     groups = parameter_groups(made.model, made.optim)

@@ -34,8 +34,8 @@ class ModelConfig(Config):
     """The network."""
 
     fusion: str = "concat"
-    """Family: `concat`, `modality_attention`, `tensor`, `cross_modal`, `label_query`; or a class of your own as
-    `FILE.py:NAME` (see docs/own-fusion.md)."""
+    """Family: `concat`, `modality_attention`, `tensor`, `cross_modal`, `cross_attention`, `label_query`; or a class of your own
+    as `FILE.py:NAME` (see docs/own-fusion.md)."""
     fusion_params: dict[str, Any] = {}  # noqa: RUF012  pydantic copies defaults
     """Options of the family."""
     width: int = Field(64, ge=1)
