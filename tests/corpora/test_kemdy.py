@@ -22,6 +22,7 @@ from merkit.corpora.kemdy import (
 from merkit.data.splits import leave_one_group_out
 from merkit.data.votes import NearestCentroid, hard, with_soft
 from merkit.errors import ConfigError, MediaError
+from merkit.evaluation.agreement import agreement
 from merkit.media import read_physiology
 from tests.kemdy_tree import EMOTIONS, TURNS, WORDS, write_aihub, write_kemdy19, write_kemdy20
 
@@ -266,25 +267,47 @@ def test_faults_of_tables(small19, tmp_path) -> None:
     by_segment = {row[9]: row for row in rows}
     by_segment["Sess02_script01_F001"][13] = "bored"
     by_segment["Sess02_script01_F001"][14] = "7"
-    by_segment["Sess02_script01_F002"][10:13] = ["", "", ""]
-    by_segment["Sess02_script01_F003"][9] = "Sess2_F3"
-    write_cells(file, [*rows, list(by_segment["Sess02_script01_F001"]), ["", "", "mean"], []], "cp949")
+    by_segment["Sess02_script01_F002"][9] = "Sess2_F2"
+    third = by_segment["Sess02_script01_F003"]
+    said_of_third = third[10]
+    third[10:13] = ["", "", ""]
+    alien = [*third[:9], "Sess03_script01_F001", *third[10:]]
+    write_cells(file, [*rows, list(by_segment["Sess02_script01_F001"]), alien, ["", "", "mean"], []], "cp949")
     manifest = CORPORA["kemdy19"].read(small19, tmp_path / "out")
     clips = by_id(manifest)
-    first, second = clips["Sess02_script01_F001"], clips["Sess02_script01_F002"]
-    assert target(first, "emotion").votes.sum() == 9
+    assert sorted(clips) == [f"Sess02_script01_{each}" for each in ("F001", "F003", "M001", "M002", "M003")]
+    assert target(clips["Sess02_script01_F001"], "emotion").votes.sum() == 9
     # the total was empty: the raters themselves say it
-    votes, row = target(second, "emotion").votes, by_segment["Sess02_script01_F002"]
-    assert votes.sum() == 10
-    assert target(second, "emotion").valid.all() == (np.sum(votes == votes.max()) == 1)
-    means = [np.mean([float(x) for x in row[k::3]]) for k in (14, 15)]
-    assert target(second, "affect").value.tolist() == pytest.approx(means)
-    assert "Sess02_script01_F003" not in clips
+    emotion = target(clips["Sess02_script01_F003"], "emotion")
+    assert emotion.valid.all() and EMOTIONS[int(emotion.value)] == said_of_third
+    means = [np.mean([float(x) for x in third[k::3]]) for k in (14, 15)]
+    assert target(clips["Sess02_script01_F003"], "affect").value.tolist() == pytest.approx(means)
     said = "\n".join(str(rejected) for rejected in manifest.rejected)
-    for words in ("'bored'", "7 is not from 1 to 5", "'Sess2_F3' is not like", "stands there twice"):
+    for words in ("'bored'", "7 is not from 1 to 5", "'Sess2_F2' is not like", "stands there twice", "another session"):
         assert said.count(words) == 1, words
-    what, why = reasons(manifest)["Sess02_script01_F003"]
+    what, why = reasons(manifest)["Sess02_script01_F002"]
     assert what == "clip" and "speaker's state is not known" in why
+
+
+def test_raters_who_cannot_decide(small20, tmp_path) -> None:
+    """Two emotions in a rater's cell are half a vote each, and no class of that rater's."""
+    file = small20 / "annotation/Sess03_eval.csv"
+    rows = cells_of(file)
+    rows[2][4] = "happy"
+    rows[2][7::3] = ["happy"] * 7 + ["sad;happy", "fear", "happy;disqust"]
+    rows[3][4] = "sad"  # a total that is not what the raters said
+    rows[3][7::3] = ["fear"] * 10
+    write_cells(file, rows)
+    manifest = CORPORA["kemdy20"].read(small20, tmp_path / "out")
+    clips = by_id(manifest)
+    votes = dict(zip(EMOTIONS, target(clips[rows[2][3]], "emotion").votes.tolist(), strict=True))
+    assert {label: vote for label, vote in votes.items() if vote} == {"happy": 8, "sad": 0.5, "disgust": 0.5, "fear": 1}
+    ratings = read_ratings(tmp_path / "out/merged.csv")
+    chosen = ratings.emotion[ratings.segments.index(rows[2][3])]
+    assert np.isnan(chosen[[7, 9]]).all() and np.isfinite(chosen).sum() == 8
+    # the corpus's own total is the label; that it differs from the votes is told
+    assert EMOTIONS[int(target(clips[rows[3][3]], "emotion").value)] == "sad"
+    assert manifest.facts["votes_differ_from_total"] == [rows[3][3]]
 
 
 def test_blank_cells_at_the_end(small20, tmp_path) -> None:
@@ -385,8 +408,9 @@ def test_merged_table(corpus, small19, small20, tmp_path) -> None:
             assert ratings.valence[i].tolist() == [float(x) for x in cells[at + 1 :: 3]]
             assert ratings.arousal[i].tolist() == [float(x) for x in cells[at + 2 :: 3]]
     assert len(ratings.segments) == 6
-    agreed = manifest.facts["agreement"]
-    assert agreed["items"] == 6 and agreed["raters"] == 10 and 0 < agreed["fleiss_kappa"] < 1
+    numbers = {"valence": ratings.valence, "arousal": ratings.arousal}
+    assert manifest.facts["agreement"] == agreement(ratings.emotion, numbers)
+    assert manifest.facts["agreement"]["raters"] == 10 and 0 < manifest.facts["agreement"]["fleiss_kappa"] < 1
 
 
 def test_a_merged_table_that_is_none(tmp_path) -> None:

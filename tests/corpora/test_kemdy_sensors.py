@@ -78,6 +78,17 @@ def test_clocks(tmp_path, stamps, steps) -> None:
     assert np.diff(measured(tmp_path, rows)[F1].times_s).tolist() == pytest.approx(steps)
 
 
+def test_intervals_between_beats(tmp_path) -> None:
+    """They end when their row says; without a clock one follows the other; what stands there twice counts once."""
+    t = "2019-10-21 13:29:3"
+    rows = f"1,0.8,{t}4.0,{F1}\n2,0.9,{t}4.9,{F1}\n2,0.9,{t}4.9,{F1}\n3,1.0,{t}5.9,{F1}\n"
+    found = measured(tmp_path, rows, "IBI")[F1]
+    assert found.values.tolist() == [0.8, 0.9, 1.0] and np.diff(found.times_s).tolist() == pytest.approx([0.9, 1.0])
+    assert table_of(tmp_path, {"IBI": found})["ibi"].times_s.tolist() == pytest.approx([0.0, 0.9, 1.9])
+    found = measured(tmp_path, f"1,0.8,soon,{F1}\n2,0.9,later,{F1}\n", "IBI")[F1]
+    assert found.times_s.tolist() == pytest.approx([0.8, 1.7])
+
+
 def test_a_coarse_clock_spreads_its_samples(tmp_path) -> None:
     """250 samples a second under whole seconds: evenly, and never across a pause."""
     rows = [f"0,{i % 9},2019-10-21 13:29:{34 + i // 250:02d},{F1}" for i in range(500)]
