@@ -55,6 +55,11 @@ def _columns(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
     return mean
 
 
+def _clear(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
+    """For measures of classes on raters' shares: clips whose most-voted classes are tied are left out."""
+    return _rows(softlabels.of_clear_majority(function))
+
+
 def _table(*rows: tuple[str, _Function, bool, str]) -> dict[str, Measure]:
     return {name: Measure(name, function, up, definition) for name, function, up, definition in rows}
 
@@ -109,6 +114,18 @@ _SENTIMENT = (
     ),
 )
 
+_SHARES = (
+    ("cross_entropy", softlabels.soft_cross_entropy, False, "mean cross-entropy with the raters' shares, nats"),
+    ("kl", softlabels.kl_divergence, False, "mean KL divergence of the raters' shares from the answer, nats"),
+    ("tie_accuracy", softlabels.tie_aware_accuracy, True, "likeliest class is among those most raters chose"),
+    (
+        "tie_macro_f1",
+        softlabels.tie_aware_macro_f1,
+        True,
+        "mean F1 over classes, tied clips counting for any of the tied",
+    ),
+    ("expected_accuracy", softlabels.expected_accuracy, True, "mean share of raters who chose the likeliest class"),
+)
 # What is said of classes, of soft labels too: over the clips that have a class.
 _CLEAR = (
     ("accuracy", metrics.accuracy, "share of clips whose likeliest class is the true one"),
@@ -122,44 +139,10 @@ _CLEAR = (
 MEASURES: dict[str, dict[str, Measure]] = {
     "single_label": _table(*_CLASSES),
     "soft_label": _table(
-        (
-            "cross_entropy",
-            _rows(softlabels.soft_cross_entropy),
-            False,
-            "mean cross-entropy with the raters' shares, nats",
-        ),
-        (
-            "kl",
-            _rows(softlabels.kl_divergence),
-            False,
-            "mean KL divergence of the raters' shares from the answer, nats",
-        ),
-        (
-            "tie_accuracy",
-            _rows(softlabels.tie_aware_accuracy),
-            True,
-            "likeliest class is among those most raters chose",
-        ),
-        (
-            "tie_macro_f1",
-            _rows(softlabels.tie_aware_macro_f1),
-            True,
-            "mean F1 over classes, tied clips counting for the class answered if it is among the tied",
-        ),
-        (
-            "expected_accuracy",
-            _rows(softlabels.expected_accuracy),
-            True,
-            "mean share of raters who chose the likeliest class",
-        ),
+        *((name, _rows(function), up, text) for name, function, up, text in _SHARES),
         *(
-            (
-                name,
-                _rows(softlabels.of_clear_majority(function)),
-                True,
-                f"{definition}; over clips that one class leads alone",
-            )
-            for name, function, definition in _CLEAR
+            (name, _clear(function), True, f"{text}; over clips that one class leads alone")
+            for name, function, text in _CLEAR
         ),
     ),
     "multi_label": _table(
