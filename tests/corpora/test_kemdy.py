@@ -305,6 +305,8 @@ def test_raters_who_cannot_decide(small20, tmp_path) -> None:
     ratings = read_ratings(tmp_path / "out/merged.csv")
     chosen = ratings.emotion[ratings.segments.index(rows[2][3])]
     assert np.isnan(chosen[[7, 9]]).all() and np.isfinite(chosen).sum() == 8
+    numbers = {"valence": ratings.valence, "arousal": ratings.arousal}
+    assert manifest.facts["agreement"] == agreement(ratings.emotion, numbers)
     # the corpus's own total is the label; that it differs from the votes is told
     assert EMOTIONS[int(target(clips[rows[3][3]], "emotion").value)] == "sad"
     assert manifest.facts["votes_differ_from_total"] == [rows[3][3]]
