@@ -340,3 +340,17 @@ def test_a_fusion_of_ones_own_is_a_class_with_two_methods() -> None:
 def test_a_wrong_fusion_is_refused_in_words(name: str, params: dict, says: str) -> None:
     with pytest.raises(ConfigError, match=says):
         build_fusion(name, WIDTHS, width=8, labels=4, dropout=0.1, pooling="mean", params=params)
+
+
+def test_low_rank_is_the_product_with_a_weight_of_that_rank() -> None:
+    """Liu et al. 2018, eq. 2 to 7: the outer product of all `[z 1]` under a weight that is a sum of rank-one terms."""
+    module, tokens = made("tensor", rank=3), tokens_for()
+    row = SUBSETS.index(("text", "speech", "face"))
+    z = {name: torch.cat([pooled(module, tokens, name, row), torch.ones(1)]) for name in WIDTHS}
+    factors = {}
+    for name in WIDTHS:
+        linear = module.inward[name]
+        factors[name] = torch.cat([linear.weight, linear.bias[:, None]], 1).view(8, 3, -1)  # (width, rank, D + 1)
+    weight = torch.einsum("r,hra,hrb,hrc->habc", module.reduce.weight[0], *factors.values())
+    want = torch.einsum("habc,a,b,c->h", weight, *z.values()) + module.reduce.bias
+    torch.testing.assert_close(module(tokens).x[row], want, atol=1e-5, rtol=1e-4)
