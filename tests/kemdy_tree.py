@@ -6,6 +6,7 @@ follow the emotion of a turn, so that a model has something to learn.
 
 import csv
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import numpy as np
@@ -24,10 +25,18 @@ TIE = 3  # every so many turns, from the fourth: two emotions with as many votes
 _START = np.datetime64("2019-10-21T13:29:34.000")
 
 
-def write_wave(path: Path, emotion: int, seconds: float, rng: np.random.Generator, rate: int = 16_000) -> None:
-    """A tone whose pitch and loudness follow the emotion."""
+def write_wave(path: Path, emotion: int, seconds: float, rng: np.random.Generator, voice: bool = False) -> None:
+    """A tone whose pitch and loudness follow the emotion; or a real voice, slower or faster, softer or louder by it."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    rate = 16_000
     t = np.arange(round(seconds * rate)) / rate
+    if voice:
+        said, heard = soundfile.read(str(files("merkit.demo") / "speech.flac"))
+        at = (rng.uniform(0, 2) + t * (0.8 + 0.07 * emotion)) * heard
+        soundfile.write(
+            path, (0.4 + 0.08 * emotion) * np.interp(at, np.arange(len(said)), said), rate, subtype="PCM_16"
+        )
+        return
     wave = (0.05 + 0.04 * emotion) * np.sin(2 * np.pi * (120 + 60 * emotion) * t) + rng.normal(0, 0.01, len(t))
     soundfile.write(path, wave, rate, subtype="PCM_16")
 
@@ -109,6 +118,7 @@ def write_kemdy19(
     turns: int = 6,
     seconds: float = 1.0,
     sensors: Sequence[str] = ("ECG", "EDA", "TEMP"),
+    voice: bool = False,
 ) -> Path:
     """`turns` turns of each script, of her and him in turn; either's file rates both of them in every turn."""
     for session in sessions:
@@ -122,7 +132,7 @@ def write_kemdy19(
                 sex, emotion = "FM"[turn % 2], TURNS[(turn + session) % len(TURNS)]
                 segment = f"Sess{session:02d}_{script}_{sex}{turn // 2 + 1:03d}"
                 wav = root / f"wav/Session{session:02d}/Sess{session:02d}_{script}/{segment}.wav"
-                write_wave(wav, emotion, seconds, rng)
+                write_wave(wav, emotion, seconds, rng, voice)
                 wav.with_suffix(".txt").write_text(sentence(emotion, rng) + "\n", encoding="utf-8")
                 start_s, end_s = now, now + seconds
                 for who in "MF":
@@ -164,6 +174,7 @@ def write_kemdy20(
     turns: int = 6,
     seconds: float = 1.0,
     sensors: Sequence[str] = ("EDA", "IBI", "TEMP"),
+    voice: bool = False,
 ) -> Path:
     """Two users a session; texts in cp949, `disqust`, wristband files with their own first rows."""
     for session in sessions:
@@ -184,7 +195,7 @@ def write_kemdy20(
                 user, emotion = users[turn % 2], TURNS[(turn + session) % len(TURNS)]
                 segment = f"Sess{session:02d}_{script}_{user}_{turn // 2 + 1:03d}"
                 wav = root / f"wav/Session{session:02d}/{segment}.wav"
-                write_wave(wav, emotion, seconds, rng)
+                write_wave(wav, emotion, seconds, rng, voice)
                 wav.with_suffix(".txt").write_bytes((sentence(emotion, rng) + "\n").encode("cp949"))
                 total, cells = ratings(emotion, number % TIE == 0, rng, typo=True)
                 about = [str(number), f"{now:.3f}", f"{now + seconds:.3f}", segment, *total]
