@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from rated_clips import VOTES, write
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from scipy.stats import entropy
 from torch.nn import functional as F
 from typer.testing import CliRunner
@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from merkit.cli.main import app
 from merkit.config import override
 from merkit.data.batch import Batch, Tokens, collate
-from merkit.errors import ConfigError
+from merkit.errors import ConfigError, WeightError
 from merkit.models.tensor_mixer import TensorMixer
 from merkit.schema import TargetSpec
 from merkit.systems import find_system, tensor_mixer
@@ -208,6 +208,24 @@ def test_contrast_brings_the_modalities_of_a_clip_together_and_heads_only_look_o
     assert made.model.outputs(batch).contrast.item() < 0.6 * before
     with pytest.raises(ConfigError, match="only speech"):
         TensorMixer({"speech": 4}, [TargetSpec("e", "single_label", ("a", "b"))], contrast=True)
+
+
+def test_a_run_begins_with_what_another_has_learned_as_far_as_it_fits(root, tmp_path):
+    _, _, taught = planned(root, preset="contrastive")
+    with torch.no_grad():
+        for parameter in taught.model.parameters():
+            parameter.add_(1.0)
+    save_file(taught.model.state_dict(), tmp_path / "model.safetensors")
+    _, _, made = planned(root, f"start_from={tmp_path}", "fusion=low_rank", "task=classification")
+    _, _, fresh = planned(root, "fusion=low_rank", "task=classification")
+    before, held, now = fresh.model.state_dict(), taught.model.state_dict(), made.model.state_dict()
+    assert all(torch.equal(now[name], held[name]) for name in now if name.startswith("projectors."))
+    assert all(torch.equal(now[name], before[name]) for name in now if name.startswith(("fusion.", "scales.")))
+    with pytest.raises(WeightError, match="no weights to begin with"):
+        planned(root, f"start_from={tmp_path / 'nowhere'}")
+    save_file({"other": torch.zeros(2)}, tmp_path / "other.safetensors")
+    with pytest.raises(WeightError, match="none of its 1 weights fits"):
+        planned(root, f"start_from={tmp_path / 'other.safetensors'}")
 
 
 # -- commands

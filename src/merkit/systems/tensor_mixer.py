@@ -20,6 +20,7 @@ from merkit.errors import ConfigError
 from merkit.models.losses import build_loss
 from merkit.models.low_rank import adapt
 from merkit.models.physiology import PhysiologyEncoder
+from merkit.models.started import load_fitting
 from merkit.models.tensor_mixer import TensorMixer
 from merkit.models.tuned import TextStates, WaveStates
 from merkit.networks.speech_clock import SAMPLE_RATE
@@ -162,11 +163,13 @@ def plan(config: TensorMixerConfig, table: ClipTable) -> Plan:
     train = table.where("train")
     specs = tuple(column.spec for column in table.targets.values())
     model = _model(config, {name: column.width for name, column in table.streams.items()}, specs, weights=True)
+    _begin_at_means(model, train)
+    if config.start_from:
+        load_fitting(model, config.start_from)
     if config.standardise:
         model.fit_standardiser(train.streams)
         for name, layer in model.scales.items():
             check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
-    _begin_at_means(model, train)
     losses = {spec.name: _loss(config, spec, train.targets[spec.name]) for spec in specs}
     return Plan(
         table=table,
