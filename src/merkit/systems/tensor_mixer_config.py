@@ -160,7 +160,7 @@ class TensorMixerConfig(Config):
     """Bring features to mean 0 and deviation 1 by the training clips."""
     start_from: str = ""
     """Begin with the weights of an earlier run, as far as they fit: a run's folder (that of one seed), or a `.safetensors` file.
-    Scales of features are this run's own. Not of a run that learned from clips that this one is judged on: nothing checks that."""
+    Scales of features are this run's own. Nothing checks that it did not learn from clips that this one is judged on."""
     optim: OptimConfig = OptimConfig(lr=1e-3, weight_decay=1e-6, schedule="cosine_restarts")
     """How weights move: all of them. A name in `optim.module_lr` that matches nothing is an error."""
     trainer: TrainerConfig = TrainerConfig(max_epochs=30, batch_size=32)
