@@ -275,8 +275,13 @@ def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
     made.model.train()
     for _ in range(steps):
         optimiser.zero_grad()
-        made.objective(made.model, batch).backward()
+        loss = made.objective(made.model, batch)
+        loss.backward()
         optimiser.step()
+        if (
+            system_of(case) == "sse_ft" and loss < 0.02
+        ):  # its steps are dear, and its losses small where answers are right
+            break
     settle(made.model, batch)
     logits = made.model.eval()(batch)
     for spec in made.specs:

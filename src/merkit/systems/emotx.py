@@ -129,7 +129,10 @@ class EmoTxConfig(SceneConfig):
     @field_validator("model_no", mode="before")
     @classmethod
     def _named(cls, value: Any) -> Any:
-        name = str(float(value)) if isinstance(value, int | float) else str(value)
+        try:
+            name = str(float(value))  # 4 and 4.0 are one model
+        except (TypeError, ValueError):
+            name = str(value)
         if name not in MODELS:
             raise ValueError(f"there are {', '.join(MODELS)}")
         return name
