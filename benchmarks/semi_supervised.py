@@ -15,7 +15,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import stats
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,6 +22,7 @@ from benchmarks.machine import header
 from merkit.corpora import clip_table, read_manifest
 from merkit.data.batch import Batch, Tokens, collate
 from merkit.data.table import ClipTable, TokenColumn
+from merkit.evaluation.seeds import seed_interval
 from merkit.features.text import TextExtractor
 from merkit.models.sse_ft import SSEFT
 
@@ -172,8 +172,8 @@ def measures(said: np.ndarray, true: np.ndarray) -> dict[str, float]:
 
 def interval(values: np.ndarray) -> str:
     """Mean and its 95 % t interval over seeds."""
-    half = stats.t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    return f"{values.mean():+.4f} [{values.mean() - half:+.4f}, {values.mean() + half:+.4f}]"
+    found = seed_interval(values)
+    return f"{found.value:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
 
 
 def main() -> None:

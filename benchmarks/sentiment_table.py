@@ -29,8 +29,7 @@ def main() -> None:
     cells = [path for path in given.study.iterdir() if (path / "config.json").is_file()]
     for cell in sorted(cells, key=lambda path: (path.name.count("+"), path.name)):
         found = next(each for each in evaluate_runs([cell], split="valid", draws=100) if each.seeds > 1).measures
-        row = [found[name] for name in COLUMNS.values()]
-        shown = [f"{i.value:.3f} [{i.low:.3f}, {i.high:.3f}]".replace("0.", ".") for i in row]
+        shown = [str(found[name]) for name in COLUMNS.values()]
         print(f"| {cell.name.replace('+', ' + ')} | {' | '.join(shown)} |", flush=True)
 
 

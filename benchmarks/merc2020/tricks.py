@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
 from benchmarks.machine import header
 from merkit.config import config_from, override
+from merkit.evaluation.seeds import seed_interval
 from merkit.systems.fusion import FusionConfig
 from merkit.systems.system import find_system
 from merkit.training import Run, train_seeds
@@ -51,11 +51,6 @@ def base(here: Path) -> FusionConfig:
 def measures(prob: np.ndarray, truth: np.ndarray) -> tuple[float, float]:
     """Accuracy and mean negative log likelihood."""
     return float((prob.argmax(1) == truth).mean()), float(-np.log(prob[np.arange(len(truth)), truth]).mean())
-
-
-def interval(values: list[float]) -> str:
-    half = student.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / len(values) ** 0.5
-    return f"{np.mean(values):.3f} [{np.mean(values) - half:.3f}, {np.mean(values) + half:.3f}]".replace("0.", ".")
 
 
 def powered(prob: np.ndarray, power: float) -> np.ndarray:
@@ -91,7 +86,7 @@ def main() -> None:
         fours = list(itertools.combinations([raw for _, raw in made], SEEDS - 1))
         mean = [measures(np.mean(four, 0), truth) for four in fours]
         soft = [measures(np.mean([powered(raw, 0.1) for raw in four], 0), truth) for four in fours]
-        cells = [interval([a for a, _ in single]), interval([n for _, n in single]), interval(fitted)]
+        cells = [str(seed_interval(each)) for each in ([a for a, _ in single], [n for _, n in single], fitted)]
         cells += [f"{np.mean([m[i] for m in group]):.3f}" for group in (mean, soft) for i in (0, 1)]
         print(f"| {name} | {' | '.join(cells)} |", flush=True)
 

@@ -13,7 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
-from scipy.stats import t as student
+
+from merkit.evaluation.seeds import seed_interval
 
 
 def main() -> None:
@@ -32,11 +33,8 @@ def main() -> None:
         shown = []
         for name in ("emotion.uar", "emotion.accuracy"):
             folds = [values[name] for (own, _), values in sorted(found.items()) if own == cell]
-            means = np.array([np.mean(each) for each in folds if len(each) == 4])
-            half = student.ppf(0.975, len(means) - 1) * means.std(ddof=1) / len(means) ** 0.5
-            shown.append(
-                f"{means.mean():.3f} [{means.mean() - half:.3f}, {means.mean() + half:.3f}]".replace("0.", ".")
-            )
+            means = [np.mean(each) for each in folds if len(each) == 4]
+            shown.append(str(seed_interval(means)))
         print(f"| {cell.replace('+', ' + ')} | {' | '.join(shown)} | {len(means)} seeds |")
 
 

@@ -11,7 +11,7 @@ from merkit.features.extractor import extractor_id
 from merkit.features.heart import beats_to_intervals, even_stretches, heart_statistics, pulse_peaks, r_peaks
 from merkit.schema import TokenSequence
 
-__all__ = ["PHYSIOLOGY_COLUMNS", "PhysiologyExtractor", "window_edges"]
+__all__ = ["PHYSIOLOGY_COLUMNS", "PhysiologyExtractor", "SignalLike", "window_edges"]
 
 _SIGNALS = ("ecg", "eda", "temperature", "ibi", "bvp", "resp")
 _MOMENTS = ("present", "mean", "std", "min", "max", "slope_per_s")
@@ -31,7 +31,7 @@ _FASTEST_HZ = 1000.0
 _RESPONSE_US = 0.05
 
 
-class _Signal(Protocol):
+class SignalLike(Protocol):
     """What `merkit.media.read_physiology` gives."""
 
     @property
@@ -89,7 +89,7 @@ class PhysiologyExtractor:
     def id(self) -> str:
         return extractor_id(self.name, self.version, self.params)
 
-    def __call__(self, inputs: Sequence[_Signal]) -> TokenSequence:
+    def __call__(self, inputs: Sequence[SignalLike]) -> TokenSequence:
         """One token per window, from the earliest sample of any signal to the latest.
 
         The windows are whole: a recording that is shorter than one window gives one window of its own length.
@@ -112,7 +112,7 @@ class PhysiologyExtractor:
 
 
 def window_edges(
-    signals: Sequence[_Signal], window_s: float, hop_s: float, reach_s: float = 0.0
+    signals: Sequence[SignalLike], window_s: float, hop_s: float, reach_s: float = 0.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Seconds at which each window begins and ends, both `(T,)`, from the earliest sample of any signal to the latest.
 
@@ -143,7 +143,7 @@ def window_edges(
     return start_s[some], end_s[some]
 
 
-def _step_s(signal: _Signal) -> float:
+def _step_s(signal: SignalLike) -> float:
     """How long the last sample holds; just long enough to lie in a window where the samples have no rate."""
     return 1.0 / signal.rate_hz if signal.rate_hz else 1e-6
 
@@ -180,7 +180,7 @@ def _moments(values: np.ndarray, times_s: np.ndarray, start_s: np.ndarray, end_s
     return out
 
 
-def _skin(eda: _Signal, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+def _skin(eda: SignalLike, start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
     """`(T, 4)`: mean and slope of the level, deviation of the response, rises a minute; zeros where a window has no sample."""
     parts = [_level_and_response(*part) for part in even_stretches(eda.times_s, eda.values, _EDA_RATE_HZ, _EDA_GAP_S)]
     parts = [part for part in parts if part is not None]
@@ -209,7 +209,7 @@ def _level_and_response(times_s: np.ndarray, values: np.ndarray) -> tuple[np.nda
     return times_s, level, response, times_s[find_peaks(response, prominence=_RESPONSE_US)[0]]
 
 
-def _heart(signals: dict[str, _Signal], start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
+def _heart(signals: dict[str, SignalLike], start_s: np.ndarray, end_s: np.ndarray) -> np.ndarray:
     """`(T, 4)` from the best source of beats that the clip has."""
     out = np.zeros((len(start_s), len(_HEART)))
     if "ibi" in signals:
@@ -227,7 +227,7 @@ def _heart(signals: dict[str, _Signal], start_s: np.ndarray, end_s: np.ndarray) 
     return out
 
 
-def _beats(signal: _Signal, find: Callable[[np.ndarray, float], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+def _beats(signal: SignalLike, find: Callable[[np.ndarray, float], np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     """When each interval between beats ends, and its length; an unevenly sampled wave is first laid on an even grid."""
     if signal.rate_hz:
         beats_s = signal.times_s[find(signal.values, float(signal.rate_hz))]

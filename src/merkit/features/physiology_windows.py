@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from scipy.signal import butter, sosfiltfilt
 
 from merkit.features.extractor import extractor_id
-from merkit.features.physiology import window_edges
+from merkit.features.physiology import SignalLike, window_edges
 from merkit.schema import TokenSequence
 
 __all__ = ["DEFAULT_RATES_HZ", "PhysiologyWindowsExtractor", "WindowLayout", "window_layout"]
@@ -30,17 +30,6 @@ _LEAST_COVERED = 0.5
 _REACH_S = 2.0
 # Corner of the filter before a signal is thinned, as a share of the new rate.
 _CORNER = 0.4
-
-
-class _Signal(Protocol):
-    @property
-    def name(self) -> str: ...
-    @property
-    def values(self) -> np.ndarray: ...
-    @property
-    def times_s(self) -> np.ndarray: ...
-    @property
-    def rate_hz(self) -> float | None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +142,7 @@ class PhysiologyWindowsExtractor:
     def id(self) -> str:
         return extractor_id(self.name, self.version, self.params)
 
-    def __call__(self, inputs: Sequence[_Signal]) -> TokenSequence:
+    def __call__(self, inputs: Sequence[SignalLike]) -> TokenSequence:
         """One token per window in which anything was measured.
 
         Args:
@@ -178,7 +167,7 @@ class PhysiologyWindowsExtractor:
 
 
 def _windows(
-    signal: _Signal, start_s: np.ndarray, end_s: np.ndarray, rate_hz: float, count: int
+    signal: SignalLike, start_s: np.ndarray, end_s: np.ndarray, rate_hz: float, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """`(T, count)` samples, zeros where the signal is not there, and `(T,)` bool whether it is."""
     values = np.asarray(signal.values, np.float64)

@@ -1,5 +1,6 @@
 """Where the clips come from, how they are split, and how many turns of context a clip is seen with."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from merkit.corpora.arrays import ArraysConfig, read_arrays
 from merkit.corpora.label_maps import LABEL_MAPS
 from merkit.data import splits
 from merkit.data.group_folds import group_fold
-from merkit.data.persons import normalise_by_person
+from merkit.data.persons import Measured, normalise_by_person
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError
 from merkit.features.physiology import PHYSIOLOGY_COLUMNS
@@ -25,6 +26,7 @@ __all__ = [
     "load_table",
     "mapped",
     "modalities_of",
+    "on_own_scale",
     "targets_of",
     "with_text_features",
 ]
@@ -138,12 +140,7 @@ def arranged(table: ClipTable, config: DataConfig, *, where: Path, moved: bool, 
     """
     if config.split.kind != "official":
         table = _divided(table, config.split)
-    for name in config.own_scale:
-        if name in table.streams:
-            # statistics of physiology know which of their columns were measured
-            known = name == "physiology" and table.streams[name].width == len(PHYSIOLOGY_COLUMNS)
-            measured = measured_statistics() if known else None
-            table = normalise_by_person(table, name, by=config.own_scale_by, measured=measured)
+    table = on_own_scale(table, config)
     if config.split.merge_valid and split is None:
         table = replace(table, split=np.where(table.split == "valid", "train", table.split))
     if config.split.merge_valid and split == "valid" and not moved:
@@ -153,6 +150,24 @@ def arranged(table: ClipTable, config: DataConfig, *, where: Path, moved: bool, 
         if not len(table):
             raise ConfigError(f"{where}: no clips in split {split}")
     return splits.subset(table, config.num_data) if config.num_data else table
+
+
+def on_own_scale(table: ClipTable, config: DataConfig, windows: Sequence[Measured] | None = None) -> ClipTable:
+    """Streams of `own_scale` on each person's own scale; of physiology, columns count where they were measured.
+
+    Args:
+        table: all splits together.
+        config: which streams and persons.
+        windows: which columns of physiology are measured together, where it is raw windows; None = statistics know theirs.
+    """
+    for name in config.own_scale:
+        if name not in table.streams:
+            continue
+        measured = windows if name == "physiology" else None
+        if name == "physiology" and windows is None and table.streams[name].width == len(PHYSIOLOGY_COLUMNS):
+            measured = measured_statistics()
+        table = normalise_by_person(table, name, by=config.own_scale_by, measured=measured)
+    return table
 
 
 def modalities_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:

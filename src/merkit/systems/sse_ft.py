@@ -24,8 +24,8 @@ from merkit.systems.sse_ft_encoders import (
     checked_units,
     checked_waveforms,
     published_ids,
-    word_ids,
 )
+from merkit.systems.text_encoder import word_ids
 from merkit.training.fit import Plan
 from merkit.training.measuring import measure_of
 from merkit.training.objective import Objective

@@ -16,28 +16,13 @@ from merkit.models.tuned import TextStates, WaveStates
 from merkit.models.unit_encoder import UnitEncoder, load_units_into
 from merkit.networks.speech_pretrained import load_speech_encoder
 from merkit.networks.text_pretrained import load_text_encoder
-from merkit.systems.text_encoder import token_column
 
 if TYPE_CHECKING:
     from merkit.systems.sse_ft_config import SSEFTConfig
 
-__all__ = ["build_encoders", "check_class_tokens", "checked_units", "checked_waveforms", "published_ids", "word_ids"]
+__all__ = ["build_encoders", "check_class_tokens", "checked_units", "checked_waveforms", "published_ids"]
 
 _log = logging.getLogger(__name__)
-
-
-def word_ids(table: ClipTable, name: str) -> tuple[TokenColumn, Provenance]:
-    """Words as token ids of the encoder that is named.
-
-    Raises:
-        ConfigError: the corpus has no words.
-        WeightError: the encoder is not on this machine.
-    """
-    if table.texts is None:
-        raise ConfigError(f"tune_text={name}: corpus {table.name} has no words")
-    encoder = load_text_encoder(name, weights=False)
-    column, cut = token_column(table.texts, encoder.tokeniser)
-    return column, Provenance(f"token ids of {encoder.name}" + (f"; {cut} texts lose their end" if cut else ""))
 
 
 def published_ids(table: ClipTable, folder: Path) -> tuple[TokenColumn, Provenance]:

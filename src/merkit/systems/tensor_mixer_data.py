@@ -6,18 +6,16 @@ from pathlib import Path
 import numpy as np
 
 from merkit.corpora.kemdy import AFFECT, CENTROIDS, EMOTION, KEMDY7
-from merkit.data.columns import TokenColumn
-from merkit.data.persons import normalise_by_person
 from merkit.data.splits import subset
-from merkit.data.table import ClipTable, Provenance, TargetColumn
+from merkit.data.table import ClipTable, TargetColumn
 from merkit.data.votes import NearestCentroid, TieRule, hard, peak, with_hard, with_soft
 from merkit.errors import ConfigError
-from merkit.features.physiology import PHYSIOLOGY_COLUMNS
-from merkit.features.physiology_columns import measured_statistics, measured_windows
+from merkit.features.physiology_columns import measured_windows
 from merkit.features.physiology_windows import WindowLayout, window_layout
-from merkit.systems.data import load_table, targets_of
+from merkit.systems.data import load_table, on_own_scale, targets_of
 from merkit.systems.sse_ft_encoders import checked_waveforms
-from merkit.systems.tensor_mixer_config import PhysiologyConfig, TensorMixerConfig, TuneConfig
+from merkit.systems.tensor_mixer_config import PhysiologyConfig, TensorMixerConfig
+from merkit.systems.text_encoder import word_ids
 
 __all__ = ["layout_of", "load"]
 
@@ -40,7 +38,7 @@ def load(config: TensorMixerConfig, *, root: Path | None = None, split: str | No
     targets = {name: _labelled(table, table.targets[name], config, judging=split is not None) for name in names}
     streams, about = dict(table.streams), dict(table.provenance)
     if _reads_words(config):
-        column, about["text"] = _words(table, config.tune)
+        column, about["text"] = word_ids(table, config.tune.text, key="tune.text", max_tokens=config.tune.max_tokens)
         streams = {"text": column, **{name: own for name, own in streams.items() if name != "text"}}
     if config.data.modalities:
         streams = {name: own for name, own in streams.items() if name in config.data.modalities}
@@ -64,33 +62,8 @@ def layout_of(config: PhysiologyConfig) -> WindowLayout:
         raise ConfigError(f"physiology: {error}") from None
 
 
-def _on_own_scale(table: ClipTable, config: TensorMixerConfig) -> ClipTable:
-    """Streams of `data.own_scale` on each person's own scale; of physiology, columns count where they were measured."""
-    for name in config.data.own_scale:
-        if name in table.streams:
-            measured = None
-            if name == "physiology" and config.physiology.encoder:
-                measured = measured_windows(layout_of(config.physiology))
-            elif name == "physiology" and table.streams[name].width == len(PHYSIOLOGY_COLUMNS):
-                measured = measured_statistics()
-            table = normalise_by_person(table, name, by=config.data.own_scale_by, measured=measured)
-    return table
-
-
 def _reads_words(config: TensorMixerConfig) -> bool:
     return bool(config.tune.text) and (not config.data.modalities or "text" in config.data.modalities)
-
-
-def _words(table: ClipTable, tune: TuneConfig) -> tuple[TokenColumn, Provenance]:
-    """Words as token ids of the encoder that is trained along."""
-    from merkit.networks.text_pretrained import load_text_encoder
-    from merkit.systems.text_encoder import token_column
-
-    if table.texts is None:
-        raise ConfigError(f"tune.text={tune.text}: corpus {table.name} has no words")
-    encoder = load_text_encoder(tune.text, max_tokens=tune.max_tokens, weights=False)
-    column, cut = token_column(table.texts, encoder.tokeniser)
-    return column, Provenance(f"token ids of {encoder.name}" + (f"; {cut} texts lose their end" if cut else ""))
 
 
 def _read(config: TensorMixerConfig, root: Path | None, split: str | None) -> ClipTable:
@@ -115,7 +88,8 @@ def _read(config: TensorMixerConfig, root: Path | None, split: str | None) -> Cl
     table = load_table(data.model_copy(update={"num_data": 0, "own_scale": ()}), root=root)
     if folded and (root is None or "fold" in table.groups):
         table = _folded(table, config)
-    table = _on_own_scale(table, config)
+    windows = measured_windows(layout_of(config.physiology)) if config.physiology.encoder else None
+    table = on_own_scale(table, data, windows)
     if split is not None:
         table = table.where(split)
         if not len(table):

@@ -39,6 +39,7 @@ __all__ = [
     "plan",
     "token_column",
     "tokenised",
+    "word_ids",
 ]
 
 _log = logging.getLogger(__name__)
@@ -144,6 +145,28 @@ def token_column(texts: np.ndarray, tokeniser: Tokeniser) -> tuple[TokenColumn, 
     made = tokeniser([str(text) for text in texts])
     column = TokenColumn.of_sequences([np.array(ids, np.float32)[:, None] for ids in made.ids], width=1)
     return column, len(made.cut)
+
+
+def word_ids(
+    table: ClipTable, name: str, *, key: str = "tune_text", max_tokens: int = 0
+) -> tuple[TokenColumn, Provenance]:
+    """A corpus's words as token ids of the encoder that is named, for systems that train it along.
+
+    Args:
+        table: the corpus.
+        name: of the encoder.
+        key: of the config that names it, for messages.
+        max_tokens: of a text; 0 = as many as the encoder takes.
+
+    Raises:
+        ConfigError: the corpus has no words.
+        WeightError: the encoder is not on this machine.
+    """
+    if table.texts is None:
+        raise ConfigError(f"{key}={name}: corpus {table.name} has no words")
+    encoder = load_text_encoder(name, max_tokens=max_tokens, weights=False)
+    column, cut = token_column(table.texts, encoder.tokeniser)
+    return column, Provenance(f"token ids of {encoder.name}" + (f"; {cut} texts lose their end" if cut else ""))
 
 
 def load(config: TextEncoderConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:

@@ -10,7 +10,7 @@ from merkit.data.batch import Tokens
 from merkit.models.attention import AttentionLayer, PositionCode
 from merkit.models.dropout import Dropout
 from merkit.models.fusion.contract import Fused
-from merkit.models.fusion.pooled_streams import PooledStreams
+from merkit.models.fusion.pooled_streams import PooledStreams, to_one_width
 from merkit.models.pooling import hide
 
 __all__ = ["CrossAttentionFusion"]
@@ -64,9 +64,7 @@ class CrossAttentionFusion(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = tuple(widths)
-        self.inward: Any = nn.ModuleDict(
-            {name: nn.Identity() if size == width else nn.Linear(size, width) for name, size in widths.items()}
-        )
+        self.inward: Any = to_one_width(widths, width)
         self.position = PositionCode(width) if positions else None
         self.pairs: Any = nn.ModuleDict(
             {

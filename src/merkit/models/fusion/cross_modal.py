@@ -10,6 +10,7 @@ from merkit.data.batch import Tokens
 from merkit.errors import ConfigError
 from merkit.models.attention import PositionCode
 from merkit.models.fusion.contract import Fused
+from merkit.models.fusion.pooled_streams import to_one_width
 from merkit.models.pooling import hide
 from merkit.models.stages import AttentionStages
 
@@ -71,9 +72,7 @@ class CrossModalFusion(nn.Module):
             raise ConfigError(f"cross-modal fusion: combine is {combine!r}; it can be hadamard or concat")
 
         self.modalities, self.combine = tuple(widths), combine
-        self.inward = nn.ModuleDict(
-            {name: nn.Identity() if size == width else nn.Linear(size, width) for name, size in widths.items()}
-        )
+        self.inward = to_one_width(widths, width)
         self.position = PositionCode(width) if positions else None
         self.summary = nn.ParameterDict({name: torch.randn(1, 1, width) * 0.02 for name in widths})
         layer = {"heads": heads, "feedforward": feedforward, "dropout": dropout}

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 from merkit.data.batch import Tokens
 from merkit.models.attention import AttentionLayer, PositionCode
 from merkit.models.fusion.contract import Fused
+from merkit.models.fusion.pooled_streams import to_one_width
 from merkit.models.pooling import hide
 
 __all__ = ["LabelQueryFusion"]
@@ -56,9 +57,7 @@ class LabelQueryFusion(nn.Module):
         positions: bool = True,
     ) -> None:
         super().__init__()
-        self.inward = nn.ModuleDict(
-            {name: nn.Identity() if size == width else nn.Linear(size, width) for name, size in widths.items()}
-        )
+        self.inward = to_one_width(widths, width)
         self.code = nn.ParameterDict({name: torch.randn(width) * 0.02 for name in widths})
         self.position = PositionCode(width) if positions else None
         self.always = nn.Parameter(torch.randn(1, 1, width) * 0.02)

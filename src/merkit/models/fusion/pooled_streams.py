@@ -9,7 +9,19 @@ from torch import Tensor, nn
 from merkit.data.batch import Tokens
 from merkit.models.pooling import build_pooling
 
-__all__ = ["PooledStreams"]
+__all__ = ["PooledStreams", "to_one_width"]
+
+
+def to_one_width(widths: Mapping[str, int], width: int) -> Any:
+    """A module for each modality that brings its tokens to `width`; one that has it already is left as it is.
+
+    Example:
+        >>> to_one_width({"text": 8, "speech": 6}, 8)["text"]
+        Identity()
+    """
+    return nn.ModuleDict(
+        {name: nn.Identity() if size == width else nn.Linear(size, width) for name, size in widths.items()}
+    )
 
 
 class PooledStreams(nn.Module):
