@@ -19,16 +19,14 @@ from merkit.features.face_pictures import EveryKth, FacePictures, PictureConfig
 from merkit.features.log_mel import HOP, LogMelExtractor, voiced_range
 from merkit.features.sources import VECTORS, Sources
 from merkit.features.still import is_still
+from merkit.features.whole_clip import LONG, MAX_S, NoSoundError, features_of, sound_of
 from merkit.features.word_vectors import read_word_embed
-from merkit.media import SAMPLE_RATE, AudioChunk, StreamReport, VideoChunk
+from merkit.media import SAMPLE_RATE, StreamReport, VideoChunk
 from merkit.perception import FaceDetector, FaceFollower, FaceTracker, clip_likeness
-from merkit.schema import Clip, Modality, Presence, TokenSequence
+from merkit.schema import Clip, Modality, TokenSequence
 
 __all__ = ["HeardExtraction", "SeenExtraction", "Words"]
 
-# Column by column a spectrum is small, all at once it is not; and no network here looks at more than some seconds.
-_MAX_S = 300.0
-_LONG = f"is longer than {_MAX_S:g} s: cut it into clips (columns start_s and end_s)"
 _TINY_S = 1e-6
 _EMBEDDED = "word-embed-npz@1"
 
@@ -65,7 +63,7 @@ class HeardExtraction:
         begin_s, end_s, tokens, why = 0.0, 0.0, {}, {}
         if sources.sound is not None:
             try:
-                samples, start_s = _sound(sources)
+                samples, start_s, _ = sound_of(sources)
                 first, last = _voiced(samples, self.speech)
                 begin_s, end_s = start_s + first / SAMPLE_RATE, start_s + last / SAMPLE_RATE
                 (x,) = self.speech([samples])
@@ -81,7 +79,7 @@ class HeardExtraction:
                 tokens["text", None] = TokenSequence(x, edges_s[:-1], edges_s[1:])
             except MediaError as error:
                 why["text"] = str(error)
-        return _features(clip, tokens, why, end_s, ids)
+        return features_of(clip, tokens, why, end_s, ids)
 
     def _said(self, sources: Sources) -> tuple[np.ndarray, str]:
         """`(T, D)` float32 and what made them; spread evenly over the voice, for nobody says when each was said."""
@@ -154,9 +152,9 @@ class SeenExtraction:
                 pictures.warnings += chunk.warnings
         found = pictures.finish(step_s)
         if found is not None:
-            return _features(clip, {("face", None): found}, {}, end_s, {"face": self.id}, pictures)
+            return _seen(clip, {("face", None): found}, {}, end_s, self.id, pictures)
         why = f"no face was found in {pictures.count} frames" if pictures.count else "no picture could be decoded"
-        return _features(clip, {}, {"face": why}, end_s, {"face": self.id}, pictures)
+        return _seen(clip, {}, {"face": why}, end_s, self.id, pictures)
 
     def _follower(self, step_s: float) -> FaceFollower | None:
         if self.config.crop == "picture":
@@ -175,33 +173,16 @@ def _stretch(sources: Sources) -> tuple[float, float]:
     path = sources.picture.path if sources.picture else None
     try:
         if sources.sound is not None and not (path is not None and is_still(path)):
-            samples, start_s = _sound(sources)
+            samples, start_s, _ = sound_of(sources)
             first, last = voiced_range(samples)
             return start_s + first / SAMPLE_RATE, start_s + last / SAMPLE_RATE
-    except _NoSoundError:
+    except NoSoundError:
         pass
     info = sources.info()
     duration_s = min(info.duration_s - sources.start_s if info else 0.0, sources.length_s)
-    if duration_s > _MAX_S:
-        raise MediaError(_LONG, path=path)
+    if duration_s > MAX_S:
+        raise MediaError(LONG, path=path)
     return 0.0, max(duration_s, 1.0)
-
-
-class _NoSoundError(MediaError):
-    """There is no sound, which is no fault of the pictures."""
-
-
-def _sound(sources: Sources) -> tuple[np.ndarray, float]:
-    """`(n,)` float32 samples and the seconds at which they begin."""
-    chunks: list[AudioChunk] = []
-    for chunk in sources.chunks(1.0, video=False, audio=True):
-        if isinstance(chunk, AudioChunk):
-            chunks.append(chunk)
-            if chunk.start_s - chunks[0].start_s > _MAX_S:
-                raise MediaError(_LONG, path=sources.sound.path if sources.sound else None)
-    if not chunks:
-        raise _NoSoundError("the file has no sound", path=sources.sound.path if sources.sound else None)
-    return np.concatenate([chunk.samples for chunk in chunks]), chunks[0].start_s
 
 
 def _voiced(samples: np.ndarray, speech: LogMelExtractor) -> tuple[int, int]:
@@ -213,31 +194,18 @@ def _voiced(samples: np.ndarray, speech: LogMelExtractor) -> tuple[int, int]:
     return first, last
 
 
-def _features(
+def _seen(
     clip: Clip,
     tokens: Mapping[tuple[Modality, str | None], TokenSequence],
     why: Mapping[Modality, str],
-    duration_s: float,
-    ids: Mapping[Modality, str],
-    pictures: FacePictures | None = None,
+    end_s: float,
+    made_by: str,
+    pictures: FacePictures,
 ) -> ClipFeatures:
-    presence = [Presence(modality, True, None, 1.0) for modality, _ in tokens]
-    presence += [Presence(modality, False, reason) for modality, reason in why.items()]
-    warnings = () if pictures is None else pictures.warnings
-    if pictures is not None and pictures.persons > 1:
+    warnings = pictures.warnings
+    if pictures.persons > 1:
         warnings += (f"{pictures.persons} persons; the one seen most was taken",)
-    return ClipFeatures(
-        clip=clip,
-        duration_s=duration_s,
-        info=None,
-        picture=pictures.picture if pictures else None,
-        tokens=tokens,
-        segment_of={},
-        persons=(),
-        segments=(),
-        shots_s=pictures.shots_s if pictures else (),
-        signals=(),
-        presence=tuple(presence),
-        warnings=warnings,
-        extractor_ids=ids,
+    ids: dict[Modality, str] = {"face": made_by}
+    return features_of(
+        clip, tokens, why, end_s, ids, picture=pictures.picture, shots_s=pictures.shots_s, warnings=warnings
     )
