@@ -1,0 +1,58 @@
+"""All of a clip's sound as samples, for networks that learn from the waveform itself."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from merkit.errors import MediaError
+from merkit.features.clip import ClipFeatures
+from merkit.features.sources import Sources
+from merkit.features.waveform import FRAME, WaveformExtractor
+from merkit.features.whole_clip import features_of, sound_of
+from merkit.media import SAMPLE_RATE
+from merkit.schema import Clip, Modality, TokenSequence
+
+__all__ = ["SoundExtraction"]
+
+
+@dataclass(frozen=True)
+class SoundExtraction:
+    """Speech as 16 kHz mono samples in [-1, 1], tokens of 20 ms, from the clip's first sample on, silence included.
+
+    Args:
+        most_s: seconds of a clip that are kept at most; what comes after is cut, and the record says so.
+
+    Example:
+        >>> SoundExtraction(30.0).identity["most_s"]
+        30.0
+    """
+
+    most_s: float = 30.0
+
+    @cached_property
+    def identity(self) -> Mapping[str, Any]:
+        """What the tokens depend on, beside the clip."""
+        return {"speech": WaveformExtractor().id, "most_s": self.most_s}
+
+    def __call__(self, clip: Clip, /) -> ClipFeatures:
+        """The samples of a clip, or why there are none.
+
+        Raises:
+            MediaError: the file cannot be read.
+        """
+        ids: dict[Modality, str] = {"speech": WaveformExtractor().id}
+        try:
+            samples, start_s, more = sound_of(Sources.of(clip), self.most_s)
+            if not np.abs(samples).max(initial=0.0) > 0.0:
+                raise MediaError("the sound is silent from start to end")
+            if len(samples) < FRAME:
+                raise MediaError(f"only {1000 * len(samples) / SAMPLE_RATE:.0f} ms of sound")
+        except MediaError as error:
+            return features_of(clip, {}, {"speech": str(error)}, 0.0, ids)
+        (made,) = WaveformExtractor().timed([samples])
+        tokens = TokenSequence(made.x, made.start_s + start_s, made.end_s + start_s)
+        warnings = (f"only the first {self.most_s:g} s of its sound were kept",) if more else ()
+        return features_of(clip, {("speech", None): tokens}, {}, float(tokens.end_s[-1]), ids, warnings=warnings)
