@@ -75,7 +75,7 @@ def cell(column: str, value: Any) -> str:
     """A value as people read it: shares in percent, numbers to the digits that matter.
 
     Example:
-        >>> cell("share", 0.4715), cell("clips", 9989), cell("mean", 8.0249), cell("median", 7.0), cell("z", None)
+        >>> cell("share", 0.4716), cell("clips", 9989), cell("mean", 8.0249), cell("median", 7.0), cell("z", None)
         ('47.2 %', '9,989', '8.02', '7', '')
     """
     if value is None:
