@@ -27,10 +27,12 @@ class PrepareCommand(TyperCommand):
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of this command, or of the one that knows the corpus's own options."""
-        from merkit.cli import prepare_kemdy, prepare_merc2020
+        from merkit.cli import prepare_kemdy, prepare_meld, prepare_merc2020
 
         other = film if args and args[0] == "film" else None
-        if prepare_merc2020.asked_for(args):
+        if prepare_meld.asked_for(args):
+            other = prepare_meld.prepare_meld
+        elif prepare_merc2020.asked_for(args):
             other = prepare_merc2020.prepare_merc2020
         elif prepare_kemdy.asked_for(args):
             other = prepare_kemdy.prepare_kemdy

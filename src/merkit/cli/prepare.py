@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.corpora import Manifest, Rejected
     from merkit.labels import LabelSpace
 
-__all__ = ["claim", "label_space", "prepare", "summary", "write_rejected"]
+__all__ = ["claim", "label_space", "prepare", "show", "summary", "write_rejected"]
 
 # as many as fit on a screen; the file has them all
 _SHOWN = 40
@@ -62,7 +62,7 @@ def prepare(
 
     Examples:
 
-        merkit prepare meld --root MELD.Raw --out data/meld
+        merkit prepare meld --root MELD.Raw --out data/meld         # --media and --kaggle: prepare meld --help
 
         merkit prepare clips.csv --out data/mine --labels ekman7 --headers
 
@@ -117,7 +117,7 @@ def prepare(
     if as_json:
         typer.echo(json.dumps(summary(manifest, out), ensure_ascii=False, indent=1))
         return
-    _show(manifest, out)
+    show(manifest, out)
 
 
 def _moviegraphs(root: Path, out: Path, given: dict[str, Any]) -> "Manifest":
@@ -198,7 +198,8 @@ def _listed(labels: dict[str, int]) -> str:
     return ", ".join(f"{label} {count}" for label, count in shown) + (f" and {more} more labels" if more else "")
 
 
-def _show(manifest: "Manifest", out: Path) -> None:
+def show(manifest: "Manifest", out: Path) -> None:
+    """Prints clips per split and label, and what was left out."""
     facts = summary(manifest, out)
     for split, size in facts["splits"].items():
         typer.echo(f"{split or 'no split'}: {size} clips")

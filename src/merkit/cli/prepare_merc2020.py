@@ -1,25 +1,22 @@
 """`merkit prepare merc2020`, and `merkit prepare … --for merc2020`: what end-to-end networks read, of any clips."""
 
 import json
-from collections.abc import Callable, Generator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from merkit.cli.prepare_inputs import asked_system
 from merkit.errors import ConfigError
 
 if TYPE_CHECKING:
     from merkit.corpora import Manifest
-    from merkit.features.extraction import ExtractionProgress
     from merkit.features.raw_inputs import Words
 
 __all__ = ["asked_for", "prepare_merc2020"]
 
 _NAME = "merc2020"
 _SHOWN = 20
-_FEW = 10
 _DOING = {"features": "voice, words", "faces": "faces"}
 
 
@@ -30,7 +27,7 @@ def asked_for(args: list[str]) -> bool:
         >>> asked_for(["merc2020", "--root", "data"]), asked_for(["clips.csv", "--for", "merc2020"]), asked_for(["meld"])
         (True, True, False)
     """
-    return args[:1] == [_NAME] or any(arg == "--for" or arg.startswith("--for=") for arg in args)
+    return args[:1] == [_NAME] or asked_system(args) is not None
 
 
 def prepare_merc2020(
@@ -87,25 +84,25 @@ def prepare_merc2020(
 
         merkit prepare ravdess --root RAVDESS --out data/ravdess-raw --for merc2020
     """
-    import os
-
-    from merkit.cli.prepare import claim, write_rejected
+    from merkit.cli.prepare import write_rejected
+    from merkit.cli.prepare_inputs import read_any, store_bars, workers_for
     from merkit.corpora import write_manifest
     from merkit.corpora.merc2020.prepare import prepare_inputs
     from merkit.corpora.storage import MANIFEST_FILE
     from merkit.features.raw_inputs import HeardExtraction, SeenExtraction
 
     if system != _NAME:
-        raise ConfigError(f"--for {system}: there is {_NAME}; other systems read features (merkit extract)")
+        raise ConfigError(
+            f"--for {system}: there are {_NAME} and hlm12erc; other systems read features (merkit extract)"
+        )
     seen = SeenExtraction(_pictures(side, face_fps, most_faces, detect_every, margin, crop))
     if (out / MANIFEST_FILE).exists() and not force:
         raise ConfigError(f"{out} holds a manifest already; --force goes over it again (what is done is kept)")
-    manifest = _manifest(corpus, root, labels, out, force, claim)
-    # a process takes seconds to start, twice: a handful of clips is done sooner without
-    count = workers or max(1, min(os.cpu_count() or 1, len(manifest) // _FEW))
+    manifest = read_any(corpus, root, labels, out, force, {"for": _NAME})
+    count = workers_for(workers, len(manifest))
     seen.ready()
     heard = HeardExtraction(_words(words, manifest))
-    with _bars(as_json) as update:
+    with store_bars(_DOING, as_json) as update:
         made = prepare_inputs(
             manifest,
             out,
@@ -136,32 +133,6 @@ def _pictures(side: int, fps: float, most: int, every: int, margin: float, crop:
     return config_from(PictureConfig, values)
 
 
-def _manifest(
-    corpus: str, root: Path | None, labels: str | None, out: Path, force: bool, claim: Callable[..., None]
-) -> "Manifest":
-    from merkit.cli.corpora import unknown_corpus
-    from merkit.cli.prepare import label_space
-    from merkit.corpora import CORPORA, read_user_manifest
-
-    table = Path(corpus)
-    own = corpus not in CORPORA
-    if own and not table.suffix:
-        raise ConfigError(unknown_corpus(corpus))
-    if own and not table.is_file():
-        raise ConfigError(f"{corpus}: no such table")
-    if labels is not None and not own:
-        raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
-    if not own and root is None:
-        raise ConfigError(f"--root is needed: the folder that holds {corpus}")
-    out.mkdir(parents=True, exist_ok=True)
-    source = {"corpus": str(table.absolute()) if own else corpus, "root": str(root.absolute()) if root else None}
-    claim(out, {**source, "for": _NAME}, force)
-    if own:
-        return read_user_manifest(table, root, None if labels is None else label_space(labels))
-    assert root is not None
-    return CORPORA[corpus].read(root, out)
-
-
 def _words(named: str | None, manifest: "Manifest") -> "Words | None":
     """What makes vectors of words; None where no clip has words of that kind."""
     from merkit.features.text import TextExtractor
@@ -186,32 +157,11 @@ def _words(named: str | None, manifest: "Manifest") -> "Words | None":
     return made
 
 
-@contextmanager
-def _bars(quiet: bool) -> "Generator[Callable[[str, ExtractionProgress], object]]":
-    """A bar for each store that is filled, one after the other."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    rate = TextColumn("{task.fields[rate]}", style="dim")
-    with Progress(*columns, rate, console=Console(stderr=True), disable=quiet) as bar:
-        tasks: dict[str, Any] = {}
-
-        def update(store: str, at: "ExtractionProgress") -> None:
-            if store not in tasks:
-                tasks[store] = bar.add_task(_DOING[store], total=at.total, rate="")
-            # by the run's own rate: clips that the store held already say nothing about those to come
-            left = "" if at.left_s is None else f"  {at.left_s / 60:.0f} min left"
-            rate = "" if at.clips_per_s is None else f"{at.clips_per_s:.2f} clips/s{left}"
-            bar.update(tasks[store], completed=at.finished, rate=rate)
-
-        yield update
-
-
 def _show(manifest: "Manifest", out: Path, as_json: bool) -> None:
     from merkit.cli.prepare import summary
+    from merkit.cli.prepare_inputs import sizes_of
 
-    sizes = {name: sum(f.stat().st_size for f in (out / name).rglob("*") if f.is_file()) for name in _DOING}
+    sizes = sizes_of(out, _DOING)
     facts = {**summary(manifest, out), "bytes": sizes, "run": manifest.facts["run"]}
     if as_json:
         typer.echo(json.dumps(facts, ensure_ascii=False, indent=1))
