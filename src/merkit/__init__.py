@@ -7,6 +7,8 @@ answers at once. The public face is `__all__`; everything else may change betwee
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from merkit.export.auto import introduce
+
 if TYPE_CHECKING:
     from merkit.errors import MediaError, MerkitError, WeightError
     from merkit.inference import analyze
@@ -26,6 +28,10 @@ _HOME = {
 }
 
 __all__ = ["Clip", "MediaError", "MerkitError", "Stream", "Timeline", "WeightError", "__version__", "analyze"]
+
+
+# `AutoModel.from_pretrained` reads exported models; transformers itself is not imported for it
+introduce()
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,119 @@
+"""Pretrained encoders within exported networks: what describes them travels, their trained weights are among the model's.
+
+A network that trains an encoder along holds its weights, but merkit builds it from the encoder's own files. Config and
+tokenizer of those are small and are always copied beside the model; the pretrained weights, which only encoders of speech
+and pictures need to be built at all, are copied on request. What is not there is looked for by name.
+"""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from torch import nn
+
+from merkit.networks.speech_encoder import SpeechEncoder
+from merkit.networks.text_encoder import TextEncoder
+from merkit.networks.text_source import TextSource, find_text_source
+
+if TYPE_CHECKING:
+    from merkit.export.config import MerkitConfig
+
+__all__ = ["carried", "encoders_in", "located"]
+
+_WEIGHTS = (".safetensors", ".bin", ".index.json")
+
+
+def encoders_in(model: nn.Module, config: dict[str, Any]) -> list[dict[str, Any]]:
+    """Encoders of a network that the config names: `keys`, `name`, `sha256` and `kind` of each.
+
+    Args:
+        model: of the run.
+        config: the run's config as plain values.
+    """
+    from merkit.networks.image_encoder import ImageEncoder
+
+    kinds: dict[type[nn.Module], str] = {TextEncoder: "text", SpeechEncoder: "speech", ImageEncoder: "picture"}
+    found: dict[str, dict[str, Any]] = {}
+    for module in model.modules():
+        kind = next((name for of, name in kinds.items() if isinstance(module, of)), None)
+        name = str(getattr(module, "name", ""))
+        if kind is None or not name:
+            continue
+        keys = [key for key, value in _texts(config) if value and (value == name or _named(value) == name)]
+        if keys:
+            found[name] = {"keys": keys, "name": name, "kind": kind, "sha256": "", "folder": "", "weights": False}
+    return list(found.values())
+
+
+def _named(value: str) -> str:
+    path = Path(value).expanduser()
+    return path.resolve().name if (path / "config.json").is_file() else ""
+
+
+def _texts(values: Any, prefix: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _texts(value, f"{prefix}{key}.")
+    elif isinstance(values, str):
+        yield prefix[:-1], values
+
+
+def carried(encoders: list[dict[str, Any]], config: dict[str, Any], out: Path, *, bundle: bool) -> None:
+    """Copies what describes the encoders into `out/encoders`, and notes it in them.
+
+    Args:
+        encoders: of `encoders_in`; changed in place.
+        config: of the run, as plain values.
+        out: folder of the export.
+        bundle: their pretrained weights too.
+    """
+    for each in encoders:
+        source: TextSource = find_text_source(_at(config, each["keys"][0]), what=f"{each['kind']} encoder")
+        if any(source.folder.glob("model*.safetensors")):
+            each["sha256"] = source.weights_sha256
+        # an encoder of speech or pictures cannot be built without its weights, so half of it would be of no use
+        if not bundle and each["kind"] != "text":
+            continue
+        target = out / "encoders" / source.folder.resolve().name
+        target.mkdir(parents=True, exist_ok=True)
+        for file in sorted(source.folder.iterdir()):
+            heavy = file.name.endswith(_WEIGHTS)
+            wanted = file.name.startswith("model") or file.name == "pytorch_model.bin" if heavy else _small(file)
+            if file.is_file() and wanted and (bundle or not heavy):
+                shutil.copyfile(file, target / file.name)
+        each["folder"], each["weights"] = f"encoders/{target.name}", bundle
+        each["limit"] = source.max_tokens
+
+
+def _small(file: Path) -> bool:
+    return file.suffix in (".json", ".txt", ".model") and file.stat().st_size < 64 << 20
+
+
+def _at(values: Any, key: str) -> str:
+    for part in key.split("."):
+        values = values[part]
+    return str(values)
+
+
+def located(config: "MerkitConfig", folder: Path | None) -> dict[str, Any]:
+    """The system's config with each encoder named by the folder that came with the export, where one did.
+
+    Args:
+        config: of the export.
+        folder: of the export; None = there is none.
+    """
+    import copy
+
+    values = copy.deepcopy(config.config)
+    for each in config.encoders:
+        own = folder / each["folder"] if folder is not None and each.get("folder") else None
+        if own is None or not (own / "config.json").is_file():
+            continue
+        for key in each["keys"]:
+            *groups, last = key.split(".")
+            group = values
+            for part in groups:
+                group = group[part]
+            group[last] = str(own)
+    return values

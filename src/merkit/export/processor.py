@@ -1,0 +1,116 @@
+"""What stands in front of an exported model: streams of clips in, named tensors out, by the very collation of training."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from transformers.feature_extraction_utils import BatchFeature
+from transformers.processing_utils import ProcessorMixin
+
+from merkit.errors import StoreError
+
+if TYPE_CHECKING:
+    from merkit.export.config import MerkitConfig
+
+__all__ = ["MerkitProcessor"]
+
+_FILE = "processor_config.json"
+
+
+class MerkitProcessor(ProcessorMixin):
+    """Streams of clips to the tensors that the model takes.
+
+    Args:
+        merkit: the export's config as plain values: which streams, where their features come from, how they are sampled.
+
+    Example:
+        >>> from merkit.export.config import MerkitConfig
+        >>> from merkit.systems.fusion import FusionConfig
+        >>> processor = MerkitProcessor.of(MerkitConfig(system="fusion", config=FusionConfig().to_dict(), modalities=["text"],
+        ...     widths={"text": 2}))
+        >>> made = processor([{"text": np.ones((3, 2))}, {"text": np.ones((1, 2))}])
+        >>> made["text"].shape, made["text_mask"].tolist()
+        (torch.Size([2, 3, 2]), [[True, True, True], [True, False, False]])
+    """
+
+    attributes: list[str] = []  # noqa: RUF012  transformers reads it off the class
+
+    def __init__(self, merkit: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
+        super().__init__()
+        self.merkit = dict(merkit or {})
+
+    @classmethod
+    def of(cls, config: "MerkitConfig") -> "MerkitProcessor":
+        """The processor of a model with that config."""
+        names = ("system", "config", "modalities", "widths", "targets", "streams", "context", "times", "encoders")
+        return cls({name: getattr(config, name) for name in names})
+
+    @property
+    def config(self) -> "MerkitConfig":
+        """As the model has it."""
+        from merkit.export.config import MerkitConfig
+
+        return MerkitConfig(**self.merkit)
+
+    def __call__(self, clips: Sequence[Mapping[str, Any]], **_: Any) -> BatchFeature:  # ty: ignore[invalid-method-override]
+        """Clips as named tensors.
+
+        Args:
+            clips: stream -> tokens of each clip: `(T, D)`, one vector `(D,)`, a `TokenSequence` (whose times are kept), or, for
+                streams of persons, person -> tokens. What is left out is absent.
+
+        Raises:
+            ConfigError: a stream that the model does not take, or tokens of another width.
+        """
+        from merkit.data.batch import collate
+        from merkit.data.context import dialogue_context
+        from merkit.export.tables import table_of
+        from merkit.export.tensors import tensors_of
+        from merkit.systems.system import find_system
+
+        config = self.config
+        table = table_of(config, clips)
+        system = find_system(config.system)
+        from merkit.config import config_from
+
+        own = config_from(system.config, config.config)
+        batch = collate(
+            table,
+            np.arange(len(table)),
+            modalities=tuple(config.modalities),
+            context=dialogue_context(table, *config.context),
+            with_targets=False,
+            sampling=system.sampling(own, table),
+        )
+        return BatchFeature(tensors_of(config, batch))
+
+    def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
+        """Writes `processor_config.json`."""
+        path = Path(save_directory) / _FILE
+        path.parent.mkdir(parents=True, exist_ok=True)
+        content = {"processor_class": type(self).__name__, "merkit": self.merkit}
+        path.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        if push_to_hub:
+            self.push_to_hub(kwargs.pop("repo_id", Path(save_directory).name), **kwargs)
+        return [str(path)]
+
+    @classmethod
+    def from_pretrained(  # ty: ignore[invalid-method-override]
+        cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
+    ) -> "MerkitProcessor":
+        """The processor of an exported folder, or of a model on the hub.
+
+        Raises:
+            StoreError: there is none.
+        """
+        from transformers.utils.hub import cached_file
+
+        try:
+            hub = {key: kwargs[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in kwargs}
+            path = cached_file(str(pretrained_model_name_or_path), _FILE, **hub)
+            content = json.loads(Path(str(path)).read_text(encoding="utf-8"))
+            return cls(content["merkit"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"{pretrained_model_name_or_path}: no merkit processor ({error})") from None
