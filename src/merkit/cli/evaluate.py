@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+from merkit.cli.answering_options import DeviceOption, RawOption, TemperOption, ViewsOption, WeightOption, answering
+
 __all__ = ["compare", "evaluate"]
 
 
@@ -15,25 +17,17 @@ def evaluate(
     ] = None,
     split: Annotated[str, typer.Option(help="`test`, `valid` or `train`.")] = "test",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
-    views: Annotated[
-        str, typer.Option(help="Views of the pictures, as of `merkit predict`: 1, 2, 6 or 12, or a name.")
-    ] = "1",
-    temper: Annotated[
-        float, typer.Option(help="Power T of probabilities before the mean over views and networks.")
-    ] = 1.0,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Without the temperatures that networks were given on their valid splits.")
-    ] = False,
-    weight: Annotated[
-        list[float] | None, typer.Option(help="Weight of each network of a run, once for every RUN; none = 1 each.")
-    ] = None,
+    views: ViewsOption = "1",
+    temper: TemperOption = 1.0,
+    raw: RawOption = False,
+    weight: WeightOption = None,
     missing: Annotated[
         str,
         typer.Option(
             help="Clips that show nothing: what the `model` says of nothing, or `prior`: shares of training labels."
         ),
     ] = "model",
-    device: Annotated[str, typer.Option(help="Where to compute: `cpu`, `cuda`, or `auto`.")] = "cpu",
+    device: DeviceOption = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable figures on stdout.")] = False,
 ) -> None:
     """Measure runs on a split, with 95 % intervals. The only command that reads test labels; each reading is counted.
@@ -55,12 +49,11 @@ def evaluate(
 
     from merkit.cli.progress import count_progress
     from merkit.errors import ConfigError
-    from merkit.training.answering import Answering
     from merkit.training.evaluate import evaluate_runs
 
     if missing not in ("model", "prior"):
         raise ConfigError(f"--missing {missing}: it is `model` or `prior`")
-    how = Answering(views=views, power=temper, calibrated=not raw, device=device)
+    how = answering(views, temper, raw, device)
     with count_progress("answering", quiet=as_json or not how.label) as told:
         found = evaluate_runs(
             runs,

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from merkit.features import ExtractionProgress, ExtractionReport
     from merkit.schema import Modality
 
-__all__ = ["extract"]
+__all__ = ["extract", "modality_choice"]
 
 
 def extract(
@@ -83,11 +83,12 @@ def extract(
 
     from merkit.corpora import read_manifest
     from merkit.features import ClipExtraction, FeatureStore, extract_many
+    from merkit.features.extraction_note import write_note
     from merkit.inference.extraction import extraction_tools
 
     wanted = _modalities(modalities)
-    chosen = dict(_choice(text) for text in extractor or ())
-    encoders = dict(_choice(text, "--encoder") for text in encoder or ())
+    chosen = dict(modality_choice(text) for text in extractor or ())
+    encoders = dict(modality_choice(text, "--encoder") for text in encoder or ())
     if dtype not in ("float32", "float16"):
         raise ConfigError(f"--dtype is float32 or float16, not {dtype!r}")
     extraction = ClipExtraction(
@@ -108,6 +109,8 @@ def extract(
             timeout_s=timeout,
             progress=update,
         )
+    noted = {"fps": fps, "asr": asr, "phrases": asr and "text" in wanted, "dtype": dtype}
+    write_note(out, {**noted, "extractors": chosen, "encoders": {m: _lasting(name) for m, name in encoders.items()}})
     reasons = out / "skipped.csv"
     rejected = [(item.item, str(item)) for item in found.rejected if item.what == "clip"]
     _write_reasons(rejected, report, reasons)
@@ -138,7 +141,16 @@ def _modalities(words: str) -> "tuple[Modality, ...]":
     return tuple(chosen)
 
 
-def _choice(text: str, option: str = "--extractor") -> "tuple[Modality, str]":
+def modality_choice(text: str, option: str = "--extractor") -> "tuple[Modality, str]":
+    """Modality and name out of `MODALITY=NAME`.
+
+    Raises:
+        ConfigError: something else.
+
+    Example:
+        >>> modality_choice("face=face-api-expression")
+        ('face', 'face-api-expression')
+    """
     from merkit.schema import MODALITIES
 
     modality, sign, name = text.partition("=")
@@ -146,6 +158,13 @@ def _choice(text: str, option: str = "--extractor") -> "tuple[Modality, str]":
         if modality == known and sign and name:
             return known, name
     raise ConfigError(f"{option} is MODALITY=NAME with a modality of {', '.join(MODALITIES)}; got {text!r}")
+
+
+def _lasting(name: str) -> str:
+    """An encoder's folder by its full path, so that the note holds from anywhere."""
+    folder, colon, rest = name.partition(":")
+    there = Path(folder).expanduser()
+    return f"{there.absolute()}{colon}{rest}" if there.is_dir() else name
 
 
 @contextmanager

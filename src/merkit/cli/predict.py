@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from merkit.cli.answering_options import DeviceOption, RawOption, TemperOption, ViewsOption, WeightOption, answering
+
 if TYPE_CHECKING:
     from merkit.training.predicted import Answer, Predicted
 
@@ -20,26 +22,62 @@ def predict(
         typer.Argument(help="A trained run, of one or several seeds, of any system; or several that answer together."),
     ],
     root: Annotated[
-        Path, typer.Option(help="What to answer for: a folder from `merkit prepare`, with features; labels not needed.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="Folder for the answers; none = ROOT/predictions/RUN.")] = None,
-    top: Annotated[int, typer.Option(min=1, help="Labels that are shown of each scene and person.")] = 3,
-    views: Annotated[
-        str,
-        typer.Option(
-            help="Views of the pictures: 1 `none`, 2 `hflip`, 6 `hflip+multiply`, 12 `all`; mirrored, upside down, ±10 % light."
-        ),
-    ] = "1",
-    temper: Annotated[
-        float,
-        typer.Option(help="Power T of probabilities before the mean: below 1 flattens (published: 0.1), 1 = none."),
-    ] = 1.0,
-    raw: Annotated[
-        bool, typer.Option("--raw", help="Without the temperatures that networks were given on their valid splits.")
-    ] = False,
-    weight: Annotated[
-        list[float] | None, typer.Option(help="Weight of each network of a run, once for every RUN; none = 1 each.")
+        Path | None,
+        typer.Option(help="What to answer for: a folder from `merkit prepare`, with features; labels not needed."),
     ] = None,
+    text: Annotated[
+        list[str] | None,
+        typer.Option(help="Raw: what is said, alone or in the one --clip; repeated, the turns of one dialogue."),
+    ] = None,
+    speaker: Annotated[
+        list[str] | None, typer.Option(help="Raw: who speaks; once for each --text, or once for all.")
+    ] = None,
+    clip: Annotated[
+        list[str] | None,
+        typer.Option(help="Raw: video, sound, picture or words; a folder or a pattern ('*.mp4') too; may be repeated."),
+    ] = None,
+    transcript: Annotated[
+        Path | None,
+        typer.Option(help="Raw: words of the one --clip (.srt, .vtt, .txt); none = beside it, else heard."),
+    ] = None,
+    physio: Annotated[Path | None, typer.Option(help="Raw: CSV of ECG, EDA, temperature, IBI; for one clip.")] = None,
+    dialogue: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Raw: CSV of turns (speaker, words, clip, start_s, end_s), or a folder of clips in order of name."
+        ),
+    ] = None,
+    asr: Annotated[bool, typer.Option(help="Raw: transcribe speech where a clip brings no words (English).")] = True,
+    extractor: Annotated[
+        list[str] | None,
+        typer.Option(help="Raw: MODALITY=NAME, where the run's own extractor is not found; as of `merkit extract`."),
+    ] = None,
+    encoder: Annotated[
+        list[str] | None, typer.Option(help="Raw: MODALITY=NAME of an encoder, as of `merkit extract`.")
+    ] = None,
+    download: Annotated[
+        bool, typer.Option("--download", help="Raw: fetch encoders from the Hugging Face hub.")
+    ] = False,
+    without: Annotated[
+        list[str] | None, typer.Option(help="Raw: a modality to leave out, e.g. one whose features cannot be made.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=0.1, max=60, help="Raw: frames a second; none = as in training.")
+    ] = None,
+    keep: Annotated[
+        Path | None, typer.Option(help="Raw: folder to keep what was extracted in, for the next time.")
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder for the answers; none = ROOT/predictions/RUN. Raw: a folder or a CSV; none = on screen alone."
+        ),
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Labels that are shown of each scene and person.")] = 3,
+    views: ViewsOption = "1",
+    temper: TemperOption = 1.0,
+    raw: RawOption = False,
+    weight: WeightOption = None,
     target: Annotated[
         list[str] | None, typer.Option(help="Questions to answer; none = all, which every RUN must answer alike.")
     ] = None,
@@ -66,24 +104,29 @@ def predict(
         ),
     ] = "auto",
     submission_columns: Annotated[str, typer.Option(help="Columns of template and submission.")] = "FileID,Emotion",
-    device: Annotated[
-        str, typer.Option(help="Where to compute: `cpu`, `cuda`, or `auto` for a GPU where there is one.")
-    ] = "cpu",
+    device: DeviceOption = "cpu",
     other_features: Annotated[
         bool,
         typer.Option("--other-features", help="Go on where features come from another extractor than in training."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answers as JSON on stdout.")] = False,
 ) -> None:
-    """Answer for every clip of a folder, and for every person in it: calibrated probabilities, without any labels.
+    """Answer for words, clips and dialogues as they are, or for every clip of a prepared folder: calibrated probabilities.
 
-    Writes answers.json, and answers.csv with one row per clip, person and label. The answers say which label raters would
-    give to an expression, not what anybody feels; people are those of their film alone.
+    Raw input (--text, --clip, --dialogue) is read by the extractors that the run was trained on. Of a folder (--root),
+    answers.json and answers.csv hold a row per clip, person and label. The answers say which label raters would give to an
+    expression, not what anybody feels; people are those of their film alone.
 
     Several runs answer as the mean of all their networks, each of which counts only where it has something to look at.
     A call that was stopped goes on where it was.
 
     Examples:
+
+        merkit predict runs/mine --text "Oh my God!" --speaker Ross
+
+        merkit predict runs/mine --clip 'talks/*.mp4' --out answers.csv
+
+        merkit predict runs/mine --dialogue talk.csv --json
 
         merkit predict runs/emotx --root scenes
 
@@ -104,13 +147,38 @@ def predict(
     from merkit.report.notice import NOTICE_SHORT
     from merkit.report.submission import class_names, clips_asked, submission_of, write_submission
     from merkit.report.templates import read_template
-    from merkit.training.answering import Answering
     from merkit.training.panel import open_panel
     from merkit.training.predict import predict_panel
 
     if missing not in ("none", "prior"):
         raise ConfigError(f"--missing {missing}: it is `none` or `prior`")
-    how = Answering(views=views, power=temper, calibrated=not raw, device=device)
+    how = answering(views, temper, raw, device)
+    if text or clip or dialogue or physio:
+        of_folders = {"--root": root, "--clips": clips, "--submission": submission, "--submission-out": submission_out}
+        if given := [name for name, value in of_folders.items() if value]:
+            raise ConfigError(f"{given[0]} is for prepared folders; raw input is named by --text, --clip, --dialogue")
+        from merkit.cli.predict_raw import RawInput, answer_raw
+
+        asked = RawInput(
+            texts=tuple(text or ()),
+            speakers=tuple(speaker or ()),
+            clips=tuple(clip or ()),
+            transcript=transcript,
+            physio=physio,
+            dialogues=tuple(dialogue or ()),
+            asr=asr,
+            extractors=tuple(extractor or ()),
+            encoders=tuple(encoder or ()),
+            download=download,
+            without=tuple(without or ()),
+            fps=fps,
+            weights=tuple(weight or ()),
+            targets=tuple(target or ()),
+        )
+        answer_raw(runs, asked, how, missing=missing, keep=keep, out=out, top=top, as_json=as_json)
+        return
+    if root is None:
+        raise ConfigError("what to answer for? --text, --clip or --dialogue, or --root with a prepared folder")
     id_column, _, column = submission_columns.partition(",")
     templates = [read_template(path, id_column) for path in submission or ()]
     if submission_out is not None and len(templates) != 1:

@@ -18,7 +18,7 @@ from merkit.errors import ConfigError, MediaError
 from merkit.labels import LabelSpace
 from merkit.schema import Clip, Modality, Stream
 
-__all__ = ["read_user_manifest"]
+__all__ = ["MEDIA_SUFFIXES", "modalities_of_file", "read_user_manifest"]
 
 _PLAIN = (
     "id",
@@ -41,7 +41,11 @@ _VIDEO = frozenset(
     (".mp4", ".m4v", ".mkv", ".webm", ".mov", ".avi", ".flv", ".mpg", ".mpeg", ".ts", ".wmv", ".3gp", ".ogv")
 )
 _WORDS = frozenset((".srt", ".vtt", ".txt", ".tsv"))
+MEDIA_SUFFIXES = _VIDEO | _SPEECH | _PICTURE
+"""Suffixes of files that are looked at or listened to."""
 _MAX_TEXT = 100_000  # characters in a cell
+# columns whose files are of one kind, whatever their suffix
+_KINDS: Mapping[str, tuple[Modality, ...]] = {"text_path": ("text",), "physio_path": ("physiology",)}
 
 
 def read_user_manifest(
@@ -168,7 +172,7 @@ def _streams(row: Row, root: Root) -> tuple[tuple[Stream, ...], str | None]:
             raise MediaError(
                 f"{name}: a {suffix or 'file without suffix'} is none of {', '.join(suffixes)}", field=column
             )
-        streams += [Stream(modality, path) for modality in _modalities(suffix, column, name)]
+        streams += [Stream(modality, path) for modality in _KINDS.get(column) or modalities_of_file(path, column)]
         named = named or str(PurePosixPath(root.name(path)).with_suffix(""))
     if words := row.text("text"):
         if any(stream.modality == "text" for stream in streams):
@@ -179,10 +183,22 @@ def _streams(row: Row, root: Root) -> tuple[tuple[Stream, ...], str | None]:
     return tuple(streams), named
 
 
-def _modalities(suffix: str, column: str, name: str) -> tuple[Modality, ...]:
-    if column == "physio_path":
-        return ("physiology",)
-    if column == "text_path" or suffix in _WORDS:
+def modalities_of_file(path: Path, field: str = "path") -> tuple[Modality, ...]:
+    """What a file can be asked for, by its suffix.
+
+    Args:
+        path: the file; it is not opened.
+        field: column or option that named it, for the message.
+
+    Raises:
+        MediaError: no known kind of media.
+
+    Example:
+        >>> modalities_of_file(Path("talk.mp4")), modalities_of_file(Path("talk.wav"))
+        (('face', 'scene', 'speech'), ('speech',))
+    """
+    suffix = path.suffix.lower()
+    if suffix in _WORDS:
         return ("text",)
     if suffix in _SPEECH:
         return ("speech",)
@@ -190,8 +206,8 @@ def _modalities(suffix: str, column: str, name: str) -> tuple[Modality, ...]:
         return ("face", "scene")
     if suffix in _VIDEO:
         return ("face", "scene", "speech")
-    known = ", ".join(sorted(_VIDEO | _SPEECH | _PICTURE | _WORDS))
-    raise MediaError(f"{name}: {suffix or 'no suffix'} is no known kind of media ({known})", field=column)
+    known = ", ".join(sorted(MEDIA_SUFFIXES | _WORDS))
+    raise MediaError(f"{path.name}: {suffix or 'no suffix'} is no known kind of media ({known})", field=field)
 
 
 def _span(row: Row) -> tuple[float, float] | None:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.data.table import ClipTable, TargetColumn, TokenColumn
     from merkit.features.store import FeatureStore
 
-__all__ = ["clip_table", "stored_column"]
+__all__ = ["clip_table", "natural_order", "stored_column"]
 
 
 def clip_table(
@@ -240,8 +240,14 @@ def _targets(spec: TargetSpec, manifest: Manifest, persons: list[tuple[str, ...]
 
 def _persons(names: Iterable[str | None]) -> tuple[str, ...]:
     """Distinct names with `person_10` behind `person_9`."""
-    return tuple(sorted({name for name in names if name is not None}, key=_natural))
+    return tuple(sorted({name for name in names if name is not None}, key=natural_order))
 
 
-def _natural(name: str) -> list[tuple[int, int, str]]:
+def natural_order(name: str) -> list[tuple[int, int, str]]:
+    """Sorts `person_10` behind `person_9`.
+
+    Example:
+        >>> sorted(["c10", "c9"], key=natural_order)
+        ['c9', 'c10']
+    """
     return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name)]

@@ -7,14 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merkit.report.files import write_atomic
+from merkit.report.files import inert, write_atomic
 from merkit.report.notice import NOTICE
 
 if TYPE_CHECKING:
     from merkit.training.predicted import Predicted
-
-# A spreadsheet takes a cell that starts like this for a formula; ids and names are a user's.
-_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 __all__ = ["ANSWER_COLUMNS", "answers_document", "write_answers"]
 
@@ -89,14 +86,10 @@ def _rows(predicted: "Predicted") -> Iterator[str]:
     writer.writerow(ANSWER_COLUMNS)
     for each in predicted.answers():
         span = ("" if edge is None else f"{edge:.3f}" for edge in (each.start_s, each.end_s))
-        where = (_inert(each.clip), _inert(each.film), *span, _inert(each.entity or ""), _inert(each.target))
+        where = (inert(each.clip), inert(each.film), *span, inert(each.entity or ""), inert(each.target))
         for label, prob in each.prob.items():
-            writer.writerow((*where, _inert(label), f"{prob:.6f}", each.basis))
+            writer.writerow((*where, inert(label), f"{prob:.6f}", each.basis))
         yield line.getvalue()
         line.seek(0)
         line.truncate()
     yield line.getvalue()
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_START) else text

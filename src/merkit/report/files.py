@@ -5,7 +5,10 @@ import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["write_atomic"]
+# OWASP, CSV injection
+_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+__all__ = ["inert", "write_atomic"]
 
 
 def write_atomic(path: str | Path, parts: Iterable[str]) -> Path:
@@ -39,3 +42,13 @@ def _umask() -> int:
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
+
+
+def inert(text: str) -> str:
+    """A cell of a CSV that no spreadsheet runs as a formula; ids, names and words are a user's.
+
+    Example:
+        >>> inert("=1+1"), inert("joy")
+        ("'=1+1", 'joy')
+    """
+    return f"'{text}" if text.startswith(_FORMULA_START) else text

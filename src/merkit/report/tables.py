@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from merkit.report.files import write_atomic
+from merkit.report.files import inert, write_atomic
 from merkit.schema import MODALITIES, Timeline, to_plain
 
 __all__ = ["CSV_COLUMNS", "write_csv", "write_json"]
@@ -25,9 +25,6 @@ CSV_COLUMNS = (
     "high",
     "contribution",
 )
-
-# A spreadsheet takes a cell that starts like this for a formula (OWASP, CSV injection). An id is a user's file name.
-_FORMULA_START = ("=", "+", "-", "@", "\t", "\r", "\n")
 
 
 def write_json(timeline: Timeline, path: str | Path) -> Path:
@@ -73,16 +70,16 @@ def _csv_lines(timeline: Timeline) -> Iterator[str]:
     line = io.StringIO()
     writer = csv.writer(line, lineterminator="\n")
     writer.writerow(CSV_COLUMNS)
-    clip = _inert(str(timeline.clip.get("id", "")))
-    labels = [_inert(label) for label in timeline.labels]
+    clip = inert(str(timeline.clip.get("id", "")))
+    labels = [inert(label) for label in timeline.labels]
     for window in timeline.windows:
-        where = (clip, _inert(window.person or "clip"), f"{window.start_s:.3f}", f"{window.end_s:.3f}")
+        where = (clip, inert(window.person or "clip"), f"{window.start_s:.3f}", f"{window.end_s:.3f}")
         for modality in (*MODALITIES, *sorted(set(window.prob) - set(MODALITIES))):
             if modality in window.prob:
                 share = window.contribution.get(modality)
                 tail = ("", "", "" if share is None else f"{share:.6f}")
                 for label, prob in zip(labels, window.prob[modality], strict=True):
-                    writer.writerow((*where, _inert(modality), label, f"{prob:.6f}", *tail))
+                    writer.writerow((*where, inert(modality), label, f"{prob:.6f}", *tail))
         if window.fused is not None:
             low, high = (_band(side, len(labels)) for side in (window.low, window.high))
             for k, label in enumerate(labels):
@@ -95,7 +92,3 @@ def _csv_lines(timeline: Timeline) -> Iterator[str]:
 
 def _band(side: np.ndarray | None, n: int) -> list[str]:
     return [""] * n if side is None else [f"{value:.6f}" for value in side]
-
-
-def _inert(text: str) -> str:
-    return f"'{text}" if text.startswith(_FORMULA_START) else text

@@ -16,6 +16,7 @@ from merkit.data.leakage import LeakageReport, check_leakage
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
 from merkit.evaluation.calibration import fit_temperature
+from merkit.features.extraction_note import note_of_run
 from merkit.training.callbacks import EpochDone
 from merkit.training.fit import fit, loader_for
 from merkit.training.measuring import measure_of
@@ -98,6 +99,8 @@ def train(
                     "provenance": {
                         name: asdict(table.provenance[name]) for name in made.modalities if name in table.provenance
                     },
+                    # so that features of new clips can be made when the store has gone
+                    "extraction": note_of_run(config.data),
                 },
                 "leakage": [asdict(finding) for finding in leakage.findings],
                 "targets": facts_of(made.specs),
