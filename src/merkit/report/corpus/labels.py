@@ -217,7 +217,7 @@ def _numbers(name: str, columns: "Mapping[str, TargetColumn]", corpus: CountedCo
         from merkit.report.figures.histograms import histograms
 
         title = f"Ratings of {name}: {corpus.name}"
-        return [histograms(values, title=title, name=f"values-{name}", units={}, cut=False)]
+        return [histograms(values, title=title, name=f"values-{name}", cut=False)]
 
     return Section(
         f"values-{name}",

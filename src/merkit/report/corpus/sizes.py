@@ -83,7 +83,7 @@ def _lengths(corpus: CountedCorpus) -> Section:
     def drawings() -> "list[Drawing]":
         from merkit.report.figures.histograms import histograms
 
-        return [histograms(panels, title=f"Lengths: {corpus.name}", name="lengths", units={})]
+        return [histograms(panels, title=f"Lengths: {corpus.name}", name="lengths")]
 
     notes = ("Words are runs of letters and digits; case and punctuation make no difference.",) if len(words) else ()
     return Section(
@@ -113,7 +113,8 @@ def _modalities(corpus: CountedCorpus) -> Section:
             for split, here in corpus.splits.items()
         }
         labels = [f"{modality} ({source})" if len(sources) > 1 else modality for source, modality, _ in named]
-        return [frequency_bars(labels, counts, title=f"Clips with each modality: {corpus.name}", name="modalities")]
+        title = f"Clips with each modality: {corpus.name}"
+        return [frequency_bars(labels, counts, title=title, name="modalities", what="modality")]
 
     notes = ("media: a file or words are named in the manifest; features: tokens are in the store.",)
     return Section(
@@ -168,7 +169,7 @@ def _groups(corpus: CountedCorpus) -> list[Section]:
     if shared:
         crossing = sorted({kind for kind, _, _, both, *_ in shared if both})
         notes = [
-            f"The same {', '.join(crossing)} are in more than one split: a figure on one of them is not one on strangers."
+            f"In more than one split: {', '.join(crossing)}. What is measured there is not measured on strangers."
             if crossing
             else "No group is in two splits."
         ]
@@ -205,4 +206,4 @@ def _who(corpus: CountedCorpus, kind: str, splits: dict[str, Counter[str]]) -> "
         for split, found in splits.items()
     }
     title = f"Clips of each {kind}: {corpus.name}"
-    return frequency_bars(names, counts, title=title, name=f"group-{kind}", most=_MOST_DRAWN)
+    return frequency_bars(names, counts, title=title, name=f"group-{kind}", what=kind, most=_MOST_DRAWN)

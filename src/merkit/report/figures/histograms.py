@@ -16,7 +16,7 @@ def histograms(
     *,
     title: str,
     name: str,
-    units: Mapping[str, str],
+    units: Mapping[str, str] | None = None,
     cut: bool = True,
 ) -> Drawing:
     """Outlines of histograms, one panel for each kind of number, one line for each split.
@@ -29,26 +29,24 @@ def histograms(
         cut: the largest hundredth of the numbers is drawn in the last bin, so that a few do not make all others small.
 
     Example:
-        >>> drawing = histograms({"words": {"train": np.array([1.0, 2, 2, 3])}}, title="mine", name="lengths", units={})
+        >>> drawing = histograms({"words": {"train": np.array([1.0, 2, 2, 3])}}, title="mine", name="lengths")
         >>> drawing.rows[1]
         ('words', 'train', 1.5, 2.5, 2, 0.5)
     """
-    notes = [
-        "Lines: share of each split's known numbers in each bin; in brackets how many are known, and their median."
-    ]
+    bins = [_edges(np.concatenate([v[np.isfinite(v)] for v in splits.values()]), cut) for splits in panels.values()]
+    notes = ["Share of each split's numbers that lie in each bin; n: how many are known."]
+    if any(more for _, more in bins):
+        notes.append("The last bin holds the largest hundredth of the numbers too, however large they are.")
     rows = []
     with style():
         figure = framed(0.5 + 3.4 * min(3, len(panels)), 2.6 * -(-len(panels) // 3), title, notes)
         grid = figure.subplots(-(-len(panels) // 3), min(3, len(panels)), squeeze=False).ravel()
-        beyond = False
-        for axes, (panel, splits) in zip(grid, panels.items(), strict=False):
+        for axes, (panel, splits), (edges, _) in zip(grid, panels.items(), bins, strict=False):
             known = {split: values[np.isfinite(values)] for split, values in splits.items()}
-            edges, last = _edges(np.concatenate([*known.values()]), cut)
-            beyond = beyond or last
             for place, (split, values) in enumerate(known.items()):
                 count, _ = np.histogram(np.clip(values, edges[0], edges[-1]), edges)
                 share = count / max(len(values), 1)
-                middle = f", {np.median(values):.3g}" if len(values) else ""
+                middle = f", median {np.median(values):.3g}" if len(values) else ""
                 axes.stairs(
                     share,
                     edges,
@@ -56,7 +54,7 @@ def histograms(
                     linewidth=1.3,
                     fill=place == 0,
                     alpha=0.35 if place == 0 else 1.0,
-                    label=f"{split} ({len(values):,}{middle})",
+                    label=f"{split} (n = {len(values):,}{middle})",
                 )
                 rows += [
                     (panel, split, low, high, number, part)
@@ -64,7 +62,7 @@ def histograms(
                 ]
             axes.set_xlim(edges[0], edges[-1])
             axes.set_ylim(0, axes.get_ylim()[1] * (1 + 0.07 * len(splits)))
-            axes.set_xlabel(units.get(panel, panel), fontsize=7.5)
+            axes.set_xlabel((units or {}).get(panel, panel), fontsize=7.5)
             axes.set_ylabel("share", fontsize=7.5)
             axes.tick_params(labelsize=7)
             axes.grid(axis="y", color="0.88", linewidth=0.6)

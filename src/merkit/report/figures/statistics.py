@@ -22,6 +22,7 @@ def frequency_bars(
     title: str,
     name: str,
     unit: str = "clips",
+    what: str = "label",
     most: int = 40,
 ) -> Drawing:
     """How often each label is there, by split, most frequent first.
@@ -33,6 +34,7 @@ def frequency_bars(
         title: of the figure.
         name: of the files.
         unit: what one answer is about, in the plural.
+        what: what is counted, where it is no label but a modality or a speaker, say.
         most: labels that are drawn; the table holds all.
 
     Example:
@@ -48,10 +50,11 @@ def frequency_bars(
     shares = {split: _share(*pair) for split, pair in counts.items()}
     thick = 0.16 if len(splits) > 1 else 0.2
     body = (thick * len(splits) + 0.08) * len(order) + 0.95
-    notes = [f"Bars: share of the {unit} whose answer is known that have the label; in grey: how many have it."]
+    asked = " whose answer is known" if what == "label" else ""
+    notes = [f"Bars: share of the {unit}{asked} that have the {what}; in grey: how many have it."]
     if len(labels) > most:
         notes.append(
-            f"Shown: the {most} most frequent of {len(labels):,} labels; the table beside this figure holds all."
+            f"Shown: the {most} most frequent of {len(labels):,} {what}s; the table beside this figure holds all."
         )
     with style():
         figure = framed(_LETTER * max(len(labels[k]) for k in order) + 5.0, body, title, notes)
@@ -91,7 +94,7 @@ def frequency_bars(
         for split in splits
         for k in everything
     ]
-    return Drawing(name, figure, ("split", "label", unit, "known", "share"), plain(rows))
+    return Drawing(name, figure, ("split", what, unit, "known", "share"), plain(rows))
 
 
 def count_bars(
