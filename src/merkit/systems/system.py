@@ -11,7 +11,7 @@ from merkit.data.table import ClipTable
 from merkit.data.token_sampling import Sampling
 from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
-from merkit.systems import emotx, fusion, merc2020, sse_ft, tensor_mixer, text_encoder
+from merkit.systems import emotx, fusion, hlm12erc, merc2020, sse_ft, tensor_mixer, text_encoder
 from merkit.systems.data import load_table
 from merkit.training.fit import Plan
 
@@ -84,6 +84,15 @@ SYSTEMS: dict[str, System] = {
         tensor_mixer.PRESETS,
         tensor_mixer.load,
         tensor_mixer.sampling,
+    ),
+    "hlm12erc": System(
+        "hlm12erc",
+        hlm12erc.HLM12ERCConfig,
+        hlm12erc.plan,
+        hlm12erc.build_model,
+        hlm12erc.PRESETS,
+        hlm12erc.load,
+        hlm12erc.sampling,
     ),
 }
 

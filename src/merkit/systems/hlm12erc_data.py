@@ -1,0 +1,170 @@
+"""What HLM12ERC is trained on: turns of dialogues as token ids, each as it is written in a prompt, beside stored streams."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from merkit.data.columns import TokenColumn
+from merkit.data.table import ClipTable, Provenance
+from merkit.errors import ConfigError
+from merkit.models.hlm12erc.dialogue_text import special_ids
+from merkit.networks.text_pretrained import load_text_encoder
+from merkit.systems.data import SplitConfig, arranged, load_table, mapped, targets_of
+from merkit.systems.hlm12erc_config import HLM12ERCConfig, TextConfig
+
+__all__ = ["TEMPLATES", "load", "prompts", "tokenised", "whole_dialogues"]
+
+_log = logging.getLogger(__name__)
+
+TEMPLATES = {
+    "published": ('\n\n\nThe speaker "{speaker}" said:\n###\n{text}\n###', "\n\n\nThe speaker said:\n###\n{text}\n###"),
+    "light": ("\n{speaker}: {text}", "\n{text}"),
+}
+"""Name -> how a turn is written, with the name of who speaks and without it; turns follow one another as they are."""
+
+_SPEAKERS = ("character", "speaker")
+
+
+def prompts(table: ClipTable, config: TextConfig) -> list[str]:
+    """Each clip's words as a turn of a prompt; what is blank stays blank.
+
+    Raises:
+        ConfigError: no words, a template without `{text}`, or nobody is known to speak where a speaker is asked by name.
+
+    Example:
+        >>> table = ClipTable("t", np.array(["a"]), np.array(["train"]), {}, {}, {"character": np.array(["Ross"])},
+        ...     texts=np.array(["Hi."]))
+        >>> prompts(table, TextConfig(template="light")), prompts(table, TextConfig(template="{text} /", speakers=False))
+        (['\\nRoss: Hi.'], ['Hi. /'])
+    """
+    if table.texts is None:
+        raise ConfigError(f"text.encoder={config.encoder}: corpus {table.name} has no words")
+    full, bare = TEMPLATES.get(config.template, (config.template, config.template.replace("{speaker}", "")))
+    if "{text}" not in full:
+        raise ConfigError(f"text.template={config.template!r}: {', '.join(TEMPLATES)}, or a text with {{text}} in it")
+    who = _speakers(table, config) if config.speakers and "{speaker}" in full else None
+    made = []
+    for i, text in enumerate(table.texts):
+        name, words = "" if who is None else str(who[i]).strip(), str(text).strip()
+        # by pieces: a name or an utterance may hold braces itself
+        before, _, after = (full if name else bare).partition("{text}")
+        made.append(before.replace("{speaker}", name) + words + after.replace("{speaker}", name) if words else "")
+    return made
+
+
+def _speakers(table: ClipTable, config: TextConfig) -> np.ndarray | None:
+    if config.speaker_group != "auto":
+        if config.speaker_group not in table.groups:
+            raise ConfigError(
+                f"text.speaker_group={config.speaker_group}: the groups of {table.name} are {', '.join(table.groups) or 'none'}"
+            )
+        return table.groups[config.speaker_group]
+    return next((table.groups[kind] for kind in _SPEAKERS if kind in table.groups), None)
+
+
+def tokenised(config: HLM12ERCConfig, table: ClipTable) -> ClipTable:
+    """Any table with words, as this system reads it: the stream `text` of token ids, one row a turn, in place of its own.
+
+    Every turn ends with the special token that the encoder's texts end with, if any; the one that they begin with is set
+    before the first turn that is read (`merkit.models.hlm12erc.DialogueText`).
+
+    Raises:
+        ConfigError: it has no words.
+        WeightError: the encoder is not on this machine.
+    """
+    text = config.text
+    encoder = load_text_encoder(
+        text.encoder, pooling="last", max_tokens=text.limit, weights=False, download=text.download
+    )
+    begin, end = special_ids(encoder.tokeniser.tokenizer)
+    written = prompts(table, text)
+    kept = [i for i, turn in enumerate(written) if turn]
+    ids: list[np.ndarray | None] = [None] * len(written)
+    if kept:
+        options: dict[str, Any] = {"add_special_tokens": False, "return_attention_mask": False, "verbose": False}
+        made = encoder.tokeniser.tokenizer([written[i] for i in kept], **options)["input_ids"]
+        for i, own in zip(kept, made, strict=True):
+            ids[i] = np.array([*own, *end], np.float32)[:, None]
+    over = sum(own is not None and len(own) + len(begin) > encoder.tokeniser.limit for own in ids)
+    source = f"token ids of {encoder.name} ({encoder.tokeniser.sha256[:12]}), turns as {text.template!r}"
+    if over:
+        _log.warning("%s: %d of %d utterances alone are over %d tokens and lose their beginning", table.name, over, len(table),
+                     encoder.tokeniser.limit)  # fmt: skip
+        source += f"; {over} utterances lose their beginning"
+    streams = {"text": TokenColumn.of_sequences(ids, width=1)}
+    streams |= {name: column for name, column in table.streams.items() if name != "text"}
+    about = {**table.provenance, "text": Provenance(source, encoder.fitted_on)}
+    return replace(table, streams=streams, provenance=about)
+
+
+def load(config: HLM12ERCConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:
+    """The clips with the streams that are switched on.
+
+    Raises:
+        ConfigError: a stream that is switched on and not there, or keys that mean nothing here.
+        MediaError: the data cannot be read.
+        WeightError: an encoder is not on this machine.
+    """
+    data, where = config.data, Path(root) if root is not None else config.data.root
+    if data.text_encoder or data.modalities:
+        raise ConfigError(
+            "data.text_encoder, data.modalities: here text.encoder, speech.encoder … say what is read, and how"
+        )
+    read = tuple(name for name, encoder in config.encoders.items() if name != "text" or encoder == "stored")
+    table = _read(config, read, where, moved=root is not None)
+    if missing := [name for name in read if name not in table.streams]:
+        raise ConfigError(
+            f"{missing[0]}.encoder={config.encoders[missing[0]]}: {where} holds no {missing[0]} (see `merkit extract`); there is "
+            f"{', '.join(table.streams) or 'nothing'}"
+        )
+    table = replace(
+        table,
+        streams={name: table.streams[name] for name in read},
+        targets={name: mapped(table.targets[name], data.label_map) for name in _targets(config, table)},
+    )
+    if config.encoders.get("text", "stored") != "stored":
+        table = tokenised(config, table)
+    whole = arranged(table, data.model_copy(update={"num_data": 0}), where=where, moved=root is not None, split=split)
+    return whole_dialogues(whole, data.num_data) if data.num_data else whole
+
+
+def _read(config: HLM12ERCConfig, stored: tuple[str, ...], where: Path, *, moved: bool) -> ClipTable:
+    """All clips, with what is wanted of the store and nothing else."""
+    from merkit.corpora import clip_table, read_manifest
+
+    if not stored and ((where / "manifest.parquet").is_file() or where.suffix == ".parquet"):
+        return clip_table(read_manifest(where))
+    whole: dict[str, Any] = {
+        "split": SplitConfig(), "num_data": 0, "modalities": (), "targets": (), "label_map": "", "own_scale": ()
+    }  # fmt: skip
+    return load_table(config.data.model_copy(update=whole), root=where if moved else None)
+
+
+def _targets(config: HLM12ERCConfig, table: ClipTable) -> tuple[str, ...]:
+    if config.data.targets or "emotion" not in table.targets:
+        return targets_of(config.data, table)
+    return ("emotion",)
+
+
+def whole_dialogues(table: ClipTable, n: int) -> ClipTable:
+    """The first dialogues of each split that have `n` clips together, for trying things out; single clips where there are
+    no dialogues. A dialogue with holes in it would be another dialogue.
+
+    Example:
+        >>> table = ClipTable("t", np.array(list("abcd")), np.array(["train"] * 4), {}, {},
+        ...     dialogue=np.array(["d", "e", "d", "e"]), turn=np.array([0, 0, 1, 1]))
+        >>> whole_dialogues(table, 1).ids.tolist()
+        ['a', 'c']
+    """
+    names = table.ids if table.dialogue is None else table.dialogue
+    keep = np.zeros(len(table), bool)
+    for split in np.unique(table.split):
+        rows = np.flatnonzero(table.split == split)
+        own, first, count = np.unique(names[rows], return_index=True, return_counts=True)
+        order = np.argsort(first)
+        enough = int(np.searchsorted(np.cumsum(count[order]), n)) + 1
+        keep[rows[np.isin(names[rows], own[order[:enough]])]] = True
+    return table.take(keep)
