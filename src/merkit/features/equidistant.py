@@ -1,7 +1,5 @@
 """Frames at equal distances, from a clip's first to the last that can be decoded."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from merkit.features.sources import Sources
@@ -9,21 +7,24 @@ from merkit.media import StreamReport, VideoChunk
 
 __all__ = ["even_frames"]
 
-# frames that are looked at for times alone, of a clip whose header says nothing true
-_MOST_LOOKED_AT = 512
-_USUAL_FPS = 30.0
+# Frames a second that are looked at. The header's duration says when sound ends as well, and cannot be aimed by.
+_LOOK_FPS = 30.0
+# Beyond this many bytes every other frame is forgotten, as long as so many are left for each that is wanted.
+_MOST_BYTES, _LEAST_EACH = 128 << 20, 4
 
 
-def even_frames(sources: Sources, count: int) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
-    """`count` frames at even distances, the first and the last readable one among them; fewer of a clip that has fewer.
+def even_frames(
+    sources: Sources, count: int, per_second: float = 0.0
+) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
+    """Frames at even distances, the first and the last readable one among them; fewer of a clip that has fewer.
 
-    Decoding is one pass from the start, and only frames that are wanted become pictures. Which are wanted follows from the
-    header's duration; where that is wrong, which shows when fewer come, from the frames that were counted; else all frames
-    (of long clips, 512) are gone through for their times.
+    One pass, in bounded memory whatever the length: of long clips the candidates between the ends are thinned, so that a frame
+    may lie an eighth of the distance off its place.
 
     Args:
         sources: of a clip.
-        count: how many, at least 1; of one, the first is taken.
+        count: how many; of one, the first is taken.
+        per_second: so many a second, from `1` to `count`; 0 = `count`.
 
     Returns:
         The frames `(H, W, 3)` uint8 (their size may change within a clip), their seconds, and warnings of the decoder.
@@ -31,61 +32,33 @@ def even_frames(sources: Sources, count: int) -> tuple[list[np.ndarray], np.ndar
     Raises:
         MediaError: the clip cannot be read.
     """
-    info = sources.info()
-    if info is None or info.video is None:
-        return [], np.zeros(0), ()
-    rate = info.video.fps if 0.0 < info.video.fps <= 240.0 else _USUAL_FPS
-    length_s = min(info.duration_s - sources.start_s, sources.length_s)
-    if count == 1 or length_s * rate < 1.5:
-        return _taken(sources, rate, None, max(count, 1))
-    if sources.clip.span is None:
-        for _ in range(2):
-            # the grid ends half a frame before the last one begins: the first frame after it is the last
-            frames, times_s, warnings, decoded = _sampled(sources, (length_s * rate - 1.5) / rate / (count - 1))
-            if len(frames) == count:
-                return frames, times_s, warnings
-            length_s = decoded / rate
-            if length_s * rate < count + 1.5:
-                break
-    dense = min(rate, _MOST_LOOKED_AT / length_s) if length_s > 0 else rate
-    times_s = np.array([time_s for _, time_s in _seen(sources, dense)])
-    if not len(times_s):
-        return [], times_s, ()
+    kept: list[tuple[np.ndarray, float]] = []
+    last: tuple[np.ndarray, float] | None = None
+    warnings: tuple[str, ...] = ()
+    stride, number, size = 1, 0, 0
+    for chunk in sources.chunks(_LOOK_FPS, video=True, audio=False):
+        if isinstance(chunk, StreamReport):
+            warnings += chunk.warnings
+        if not isinstance(chunk, VideoChunk):
+            continue
+        for frame, time_s in zip(chunk.frames, chunk.times_s.tolist(), strict=True):
+            last = (frame, time_s)
+            if number % stride == 0:
+                kept.append(last)
+                size += frame.nbytes
+            number += 1
+        # a view keeps its whole chunk
+        kept = [(frame.copy() if frame.base is not None else frame, time_s) for frame, time_s in kept]
+        while size > _MOST_BYTES and len(kept) > 2 * _LEAST_EACH * count:
+            kept, stride = kept[::2], 2 * stride
+            size = sum(frame.nbytes for frame, _ in kept)
+    if last is None:
+        return [], np.zeros(0), warnings
+    if kept[-1][1] != last[1]:
+        kept.append(last)
+    times_s = np.array([time_s for _, time_s in kept])
+    if per_second:
+        count = int(np.clip(round((times_s[-1] - times_s[0]) * per_second), 1, count))
     at = np.linspace(times_s[0], times_s[-1], count)
     near = np.unique(np.abs(times_s[None] - at[:, None]).argmin(1))
-    return _taken(sources, dense, near, count)
-
-
-def _sampled(sources: Sources, step_s: float) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...], int]:
-    """Frames on a grid, and how many there are in all."""
-    frames: list[np.ndarray] = []
-    times: list[float] = []
-    warnings: tuple[str, ...] = ()
-    decoded = 0
-    for chunk in sources.chunks(1.0 / step_s, video=True, audio=False):
-        if isinstance(chunk, VideoChunk):
-            frames += list(chunk.frames)
-            times += chunk.times_s.tolist()
-        elif isinstance(chunk, StreamReport):
-            warnings, decoded = chunk.warnings, chunk.frames
-    return frames, np.array(times), warnings, decoded
-
-
-def _taken(
-    sources: Sources, fps: float, numbers: np.ndarray | None, count: int
-) -> tuple[list[np.ndarray], np.ndarray, tuple[str, ...]]:
-    """The frames of these numbers; None = the first `count`."""
-    wanted = set(range(count) if numbers is None else numbers.tolist())
-    kept: list[tuple[np.ndarray, float]] = []
-    for number, (frame, time_s) in enumerate(_seen(sources, fps)):
-        if number in wanted:
-            kept.append((frame.copy(), time_s))
-        if len(kept) == len(wanted):
-            break
-    return [frame for frame, _ in kept], np.array([time_s for _, time_s in kept]), ()
-
-
-def _seen(sources: Sources, fps: float) -> Iterator[tuple[np.ndarray, float]]:
-    for chunk in sources.chunks(fps, video=True, audio=False):
-        if isinstance(chunk, VideoChunk):
-            yield from zip(chunk.frames, chunk.times_s.tolist(), strict=True)
+    return [kept[i][0] for i in near], times_s[near], warnings

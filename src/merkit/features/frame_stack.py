@@ -128,8 +128,7 @@ class FrameStackExtraction:
         Raises:
             MediaError: the file cannot be read.
         """
-        sources = Sources.of(clip)
-        frames, times_s, warnings = even_frames(sources, self._count(sources))
+        frames, times_s, warnings = even_frames(Sources.of(clip), self.config.frames, self.config.frames_per_second)
         if not frames:
             why = dict.fromkeys(self.ids, "no picture could be decoded")
             return features_of(clip, {}, why, 0.0, self.ids, warnings=warnings)
@@ -149,13 +148,6 @@ class FrameStackExtraction:
         ends_s = float(times_s[-1]) + step_s
         size = (frames[0].shape[1], frames[0].shape[0])
         return features_of(clip, tokens, why, ends_s, self.ids, picture=size, warnings=warnings)
-
-    def _count(self, sources: Sources) -> int:
-        if not self.config.frames_per_second:
-            return self.config.frames
-        info = sources.info()
-        length_s = min(info.duration_s - sources.start_s, sources.length_s) if info else 0.0
-        return int(np.clip(length_s * self.config.frames_per_second, 1, self.config.frames))
 
     def _kept(self, frames: np.ndarray, times_s: np.ndarray, step_s: float) -> TokenSequence:
         x = self.config.layout.tokens(frames)

@@ -9,13 +9,17 @@ import numpy as np
 
 from merkit.errors import MediaError
 from merkit.features.clip import ClipFeatures
+from merkit.features.extractor import extractor_id
 from merkit.features.sources import Sources
 from merkit.features.waveform import FRAME, WaveformExtractor
 from merkit.features.whole_clip import features_of, sound_of
 from merkit.media import SAMPLE_RATE
 from merkit.schema import Clip, Modality, TokenSequence
 
-__all__ = ["SoundExtraction"]
+__all__ = ["SAMPLES", "SoundExtraction"]
+
+SAMPLES = ("waveform", "whole-waveform")
+"""Names of what makes samples: of stretches of voice (`WaveformExtractor`), and of all sound of a clip."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,14 @@ class SoundExtraction:
     most_s: float = 30.0
 
     @cached_property
+    def id(self) -> str:
+        """Of the tokens; another one than of samples that voice detection has cut out."""
+        return extractor_id("whole-waveform", 1, {"frame": FRAME, "most_s": self.most_s})
+
+    @cached_property
     def identity(self) -> Mapping[str, Any]:
         """What the tokens depend on, beside the clip."""
-        return {"speech": WaveformExtractor().id, "most_s": self.most_s}
+        return {"speech": self.id, "most_s": self.most_s}
 
     def __call__(self, clip: Clip, /) -> ClipFeatures:
         """The samples of a clip, or why there are none.
@@ -43,7 +52,7 @@ class SoundExtraction:
         Raises:
             MediaError: the file cannot be read.
         """
-        ids: dict[Modality, str] = {"speech": WaveformExtractor().id}
+        ids: dict[Modality, str] = {"speech": self.id}
         try:
             samples, start_s, more = sound_of(Sources.of(clip), self.most_s)
             if not np.abs(samples).max(initial=0.0) > 0.0:

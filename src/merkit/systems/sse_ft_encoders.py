@@ -96,11 +96,12 @@ def checked_waveforms(table: ClipTable, name: str) -> ClipTable:
     Raises:
         ConfigError: it is something else.
     """
-    from merkit.features.waveform import FRAME, WaveformExtractor
+    from merkit.features.waveform import FRAME
+    from merkit.features.whole_sound import SAMPLES
 
     source = table.provenance["speech"].source if "speech" in table.provenance else ""
     width = table.streams["speech"].width
-    if width != FRAME or ("@" in source and source != WaveformExtractor().id):
+    if width != FRAME or ("@" in source and source.split("@")[0] not in SAMPLES):
         raise ConfigError(
             f"tune_speech={name}: the speech of {table.name} is {source or 'unknown'}, {width} wide, not samples: "
             "`merkit extract … --encoder speech=waveform`"
