@@ -1,0 +1,1 @@
+"""Measurements of the tensor mixer system on real votes, voices and words."""

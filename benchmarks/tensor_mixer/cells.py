@@ -1,0 +1,101 @@
+"""Which cells the studies of the tensor mixer have: name -> changes on the study's config."""
+
+import itertools
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+__all__ = ["FUSIONS", "STUDIES", "Study"]
+
+# the families as published (no appended ones in the mixer's product), and with the other choice of ones
+FUSIONS: Mapping[str, tuple[str, ...]] = {
+    "concat": ("fusion=concat",),
+    "tensor": ("fusion=tensor",),
+    "tensor-without-ones": ("fusion=tensor", "ones=none"),
+    "tensor_mixer": ("fusion=tensor_mixer",),
+    "tensor_mixer-with-ones": ("fusion=tensor_mixer", "ones=append"),
+    "low_rank": ("fusion=low_rank",),
+    "cross_attention": ("fusion=cross_attention",),
+}
+MODES = ("hard", "soft", "peakl")
+
+
+@dataclass(frozen=True, slots=True)
+class Study:
+    """A grid.
+
+    Args:
+        config: a file beside this one, without its ending.
+        cells: name -> changes; the part of a name behind the last `_` is the fold, where there are folds.
+        folds: of each cell.
+    """
+
+    config: str
+    cells: Callable[[], dict[str, tuple[str, ...]]]
+    folds: tuple[str, ...] = ()
+
+
+def _crema() -> dict[str, tuple[str, ...]]:
+    return {
+        f"{mode}+{fusion}_{fold}": (f"labels.mode={mode}", *FUSIONS[fusion], f"data.split.fold={fold}")
+        for fusion, fold, mode in itertools.product(("concat", "tensor_mixer"), range(5), MODES)
+    }
+
+
+def _goemotions() -> dict[str, tuple[str, ...]]:
+    return {mode: (f"labels.mode={mode}",) for mode in MODES}
+
+
+def _ravdess() -> dict[str, tuple[str, ...]]:
+    scales = {"plain": ("data.own_scale=[]",), "own": ("data.own_scale=[speech]",)}
+    families = ("concat", "tensor", "tensor_mixer", "low_rank", "cross_attention")
+    seen = {**dict.fromkeys(families, "speech,text"), "speech-alone": "speech"}
+    return {
+        f"{scale}+{name}_{fold}": (
+            *scales[scale],
+            *FUSIONS.get(name, FUSIONS["concat"]),
+            f"data.modalities=[{streams}]",
+            f"data.split.out={fold}",
+        )
+        for fold, scale, (name, streams) in itertools.product(range(1, 5), scales, seen.items())
+    }
+
+
+# what cross-validation within the training clips chose for each family (study merc2020-search)
+CHOSEN: dict[str, tuple[str, ...]] = {}
+SETTINGS = {
+    f"width-{width}-dropout-{dropout}": (f"width={width}", f"dropout={dropout}")
+    for width, dropout in itertools.product((32, 64), (0.2, 0.5))
+}
+_MERC_FAMILIES = tuple(name for name in FUSIONS if name != "cross_attention")
+
+
+def _merc_search() -> dict[str, tuple[str, ...]]:
+    return {
+        f"{name}+{setting}_{fold}": (*FUSIONS[name], *changes, *_BLOCKS, f"data.split.fold={fold}")
+        for name, (setting, changes), fold in itertools.product(_MERC_FAMILIES, SETTINGS.items(), range(3))
+    }
+
+
+_BLOCKS = (
+    "data.root=.work/tensor-mixer/merc2020-train",
+    "data.split.kind=kfold",
+    "data.split.by=block",
+    "data.split.folds=3",
+)
+
+
+def _merc() -> dict[str, tuple[str, ...]]:
+    seen = {"two-way": "data.modalities=[text,speech]", "three-way": "data.modalities=[text,speech,face]"}
+    return {
+        f"{way}+{name}": (*FUSIONS[name], *CHOSEN.get(name, ()), modalities)
+        for name, (way, modalities) in itertools.product(_MERC_FAMILIES, seen.items())
+    }
+
+
+STUDIES: Mapping[str, Study] = {
+    "crema_votes": Study("crema_votes", _crema, tuple("01234")),
+    "goemotions": Study("goemotions", _goemotions),
+    "ravdess": Study("ravdess", _ravdess, tuple("1234")),
+    "merc2020-search": Study("merc2020", _merc_search, tuple("012")),
+    "merc2020": Study("merc2020", _merc),
+}
