@@ -11,6 +11,7 @@ from merkit.cli.corpora import corpora
 from merkit.cli.demo import demo
 from merkit.cli.doctor import doctor
 from merkit.cli.evaluate import compare, evaluate
+from merkit.cli.export import export
 from merkit.cli.extract import extract
 from merkit.cli.figures import figures
 from merkit.cli.film import PrepareCommand
@@ -44,6 +45,7 @@ app.command()(train)
 app.command()(predict)
 app.command()(evaluate)
 app.command()(compare)
+app.command()(export)
 app.command()(figures)
 app.command()(study)
 app.command()(tune)

@@ -68,7 +68,7 @@ def introduce() -> None:
 def _made_known(name: str) -> None:
     try:
         _INTRODUCTIONS[name]()
-    except Exception as error:  # transformers must go on whatever happens here
+    except Exception as error:  # noqa: BLE001  transformers must go on whatever happens here
         warnings.warn(
             f"merkit's models are not known to transformers ({error}); import merkit.export",
             RuntimeWarning,

@@ -66,6 +66,7 @@ class MerkitModel(PreTrainedModel):
         (torch.Size([4, 2]), True)
     """
 
+    config: MerkitConfig
     config_class = MerkitConfig
     base_model_prefix = ""
     _supports_sdpa = True
@@ -91,13 +92,14 @@ class MerkitModel(PreTrainedModel):
             ConfigError: an input that the model does not have, or of another shape.
         """
         batch = batch_of(self.config, {**streams, "context": context, "position": position})
-        said = [network.outputs(batch) for network in self.networks]  # ty: ignore[call-non-callable]
+        networks: Any = self.networks
+        said = [network.outputs(batch) for network in networks]
         logits, probs = answer_of([one.logits for one in said], self.config.specs, self.config.temperature)
         embedding = torch.cat([one.embedding for one in said], -1)
         return MerkitOutput(logits, probs, embedding, dict(said[0].attention) if len(said) == 1 else None)
 
     @classmethod
-    def from_pretrained(  # ty: ignore[invalid-method-override]
+    def from_pretrained(
         cls, pretrained_model_name_or_path: str | Path, *_: Any, config: MerkitConfig | None = None, **kwargs: Any
     ) -> Any:
         """The exported model in a folder, or on the Hugging Face hub, in evaluation mode.
@@ -131,9 +133,7 @@ class MerkitModel(PreTrainedModel):
             return model, {"missing_keys": set(), "unexpected_keys": set(), "mismatched_keys": set(), "error_msgs": []}
         return model
 
-    def save_pretrained(  # ty: ignore[invalid-method-override]
-        self, save_directory: str | Path, *_: Any, push_to_hub: bool = False, **kwargs: Any
-    ) -> None:
+    def save_pretrained(self, save_directory: str | Path, *_: Any, push_to_hub: bool = False, **kwargs: Any) -> None:
         """Writes weights and config, and with them whatever the folder had that the model came from: processor, card …
 
         Args:

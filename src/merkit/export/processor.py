@@ -54,7 +54,7 @@ class MerkitProcessor(ProcessorMixin):
 
         return MerkitConfig(**self.merkit)
 
-    def __call__(self, clips: Sequence[Mapping[str, Any]], **_: Any) -> BatchFeature:  # ty: ignore[invalid-method-override]
+    def __call__(self, clips: Sequence[Mapping[str, Any]], **_: Any) -> BatchFeature:
         """Clips as named tensors.
 
         Args:
@@ -97,7 +97,7 @@ class MerkitProcessor(ProcessorMixin):
         return [str(path)]
 
     @classmethod
-    def from_pretrained(  # ty: ignore[invalid-method-override]
+    def from_pretrained(  # ty: ignore[incompatible-method-override]
         cls, pretrained_model_name_or_path: str | Path, **kwargs: Any
     ) -> "MerkitProcessor":
         """The processor of an exported folder, or of a model on the hub.
