@@ -14,7 +14,7 @@ demo: setup
 	@.venv/bin/merkit demo
 
 test: setup
-	@$(PY) -m pytest -n $${MERKIT_TEST_WORKERS:-2} --dist loadgroup
+	@$(PY) -m pytest -n $${MERKIT_TEST_WORKERS:-3} --dist loadgroup
 
 check: setup
 	@.venv/bin/ruff check .

@@ -25,6 +25,7 @@ from merkit.data.sampler import EpochBatches
 from merkit.data.table import ClipTable, TargetColumn, TokenColumn
 from merkit.schema import TargetSpec
 from merkit.systems import find_system
+from merkit.training.fit import Plan
 from merkit.training.module import collect
 from merkit.training.optim import parameter_groups
 
@@ -273,27 +274,36 @@ def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
     lr, steps = quick.get(system_of(case), (0.005, 150))
     optimiser = torch.optim.Adam(made.model.parameters(), lr=lr)
     made.model.train()
-    for _ in range(steps):
+    wrong = set(batch.targets)
+    for step in range(1, steps + 1):
         optimiser.zero_grad()
-        loss = made.objective(made.model, batch)
-        loss.backward()
+        made.objective(made.model, batch).backward()
         optimiser.step()
-        if (
-            system_of(case) == "sse_ft" and loss < 0.02
-        ):  # its steps are dear, and its losses small where answers are right
+        if step % 10 == 0 and not (wrong := unlearned(case, made, batch)):
             break
+    assert not wrong
+
+
+def unlearned(case: str, made: Plan, batch: Batch) -> set[str]:
+    """The targets of which the model does not answer all clips of the batch rightly."""
     settle(made.model, batch)
-    logits = made.model.eval()(batch)
+    with torch.no_grad():
+        logits = made.model.eval()(batch)
+    made.model.train()
+    wrong = set()
     for spec in made.specs:
         logit, target, valid = logits[spec.name], batch.targets[spec.name], batch.valid[spec.name]
         if spec.kind == "single_label":
-            assert torch.equal(logit.argmax(1), target)
+            right = torch.equal(logit.argmax(1), target)
         elif spec.kind == "multi_label":
             if case in JUDGED:  # they cannot tell one scene without their stream from another
                 valid = valid & batch.tokens["scene"].mask.any((1, 2)).view(-1, *[1] * (valid.ndim - 1))
-            assert torch.equal((logit > 0)[valid], (target > 0.5)[valid])
+            right = torch.equal((logit > 0)[valid], (target > 0.5)[valid])
         else:
-            assert (logit - target).abs().max() < 0.3
+            right = bool((logit - target).abs().max() < 0.3)
+        if not right:
+            wrong.add(spec.name)
+    return wrong
 
 
 @torch.no_grad()
