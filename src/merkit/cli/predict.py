@@ -6,6 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from merkit.cli.answering_options import DeviceOption, RawOption, TemperOption, ViewsOption, WeightOption, answering
+from merkit.cli.raw_options import (
+    AsrOption,
+    ClipOption,
+    DialogueOption,
+    DownloadOption,
+    EncoderOption,
+    ExtractorOption,
+    FpsOption,
+    KeepOption,
+    PhysioOption,
+    SpeakerOption,
+    TextOption,
+    TranscriptOption,
+    WithoutOption,
+)
 
 if TYPE_CHECKING:
     from merkit.training.predicted import Answer, Predicted
@@ -25,48 +40,19 @@ def predict(
         Path | None,
         typer.Option(help="What to answer for: a folder from `merkit prepare`, with features; labels not needed."),
     ] = None,
-    text: Annotated[
-        list[str] | None,
-        typer.Option(help="Raw: what is said, alone or in the one --clip; repeated, the turns of one dialogue."),
-    ] = None,
-    speaker: Annotated[
-        list[str] | None, typer.Option(help="Raw: who speaks; once for each --text, or once for all.")
-    ] = None,
-    clip: Annotated[
-        list[str] | None,
-        typer.Option(help="Raw: video, sound, picture or words; a folder or a pattern ('*.mp4') too; may be repeated."),
-    ] = None,
-    transcript: Annotated[
-        Path | None,
-        typer.Option(help="Raw: words of the one --clip (.srt, .vtt, .txt); none = beside it, else heard."),
-    ] = None,
-    physio: Annotated[Path | None, typer.Option(help="Raw: CSV of ECG, EDA, temperature, IBI; for one clip.")] = None,
-    dialogue: Annotated[
-        list[Path] | None,
-        typer.Option(
-            help="Raw: CSV of turns (speaker, words, clip, start_s, end_s), or a folder of clips in order of name."
-        ),
-    ] = None,
-    asr: Annotated[bool, typer.Option(help="Raw: transcribe speech where a clip brings no words (English).")] = True,
-    extractor: Annotated[
-        list[str] | None,
-        typer.Option(help="Raw: MODALITY=NAME, where the run's own extractor is not found; as of `merkit extract`."),
-    ] = None,
-    encoder: Annotated[
-        list[str] | None, typer.Option(help="Raw: MODALITY=NAME of an encoder, as of `merkit extract`.")
-    ] = None,
-    download: Annotated[
-        bool, typer.Option("--download", help="Raw: fetch encoders from the Hugging Face hub.")
-    ] = False,
-    without: Annotated[
-        list[str] | None, typer.Option(help="Raw: a modality to leave out, e.g. one whose features cannot be made.")
-    ] = None,
-    fps: Annotated[
-        float | None, typer.Option(min=0.1, max=60, help="Raw: frames a second; none = as in training.")
-    ] = None,
-    keep: Annotated[
-        Path | None, typer.Option(help="Raw: folder to keep what was extracted in, for the next time.")
-    ] = None,
+    text: TextOption = None,
+    speaker: SpeakerOption = None,
+    clip: ClipOption = None,
+    transcript: TranscriptOption = None,
+    physio: PhysioOption = None,
+    dialogue: DialogueOption = None,
+    asr: AsrOption = True,
+    extractor: ExtractorOption = None,
+    encoder: EncoderOption = None,
+    download: DownloadOption = False,
+    without: WithoutOption = None,
+    fps: FpsOption = None,
+    keep: KeepOption = None,
     out: Annotated[
         Path | None,
         typer.Option(

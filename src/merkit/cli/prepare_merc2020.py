@@ -87,8 +87,9 @@ def prepare_merc2020(
     from merkit.cli.prepare import write_rejected
     from merkit.cli.prepare_inputs import read_any, store_bars, workers_for
     from merkit.corpora import write_manifest
-    from merkit.corpora.merc2020.prepare import prepare_inputs
+    from merkit.corpora.merc2020.prepare import FACES, FEATURES, prepare_inputs
     from merkit.corpora.storage import MANIFEST_FILE
+    from merkit.features.extraction_note import write_note
     from merkit.features.raw_inputs import HeardExtraction, SeenExtraction
 
     if system != _NAME:
@@ -113,6 +114,9 @@ def prepare_merc2020(
             workers=count,
             timeout_s=timeout,
         )
+    # an id says whether pictures are the same, not how to cut them again
+    write_note(out / FACES, {"pictures": seen.config.to_dict()})
+    write_note(out / FEATURES, {"words": str(Path(words).absolute()) if words and Path(words).is_file() else "minilm"})
     write_rejected(made.rejected, out / "rejected.csv")
     write_manifest(made, out)
     _show(made, out, as_json)

@@ -39,15 +39,12 @@ def write_note(store: Path, note: Mapping[str, Any]) -> Path:
 
 def note_of_store(store: Path) -> dict[str, Any]:
     """What `write_note` kept; nothing where there is no note, or none that can be read."""
-    try:
-        found = json.loads((store / NOTE_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return _json(store / NOTE_FILE)
 
 
 def note_of_run(data: Any, record: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """How the features of a run were made: as its record says, else as its stores say where they still lie.
+    """How the features of a run were made: as its record says, else as its stores say where they still lie; with what
+    `merkit prepare … --for SYSTEM` wrote down of its passes, under `inputs`.
 
     Args:
         data: the run's `data` config.
@@ -57,5 +54,17 @@ def note_of_run(data: Any, record: Mapping[str, Any] | None = None) -> dict[str,
     if kept:
         return dict(kept)
     folder = data.root if data.root.suffix != ".parquet" else data.root.parent
-    stores = (data.store if data.store is not None else folder / "features", folder / "faces")
-    return {key: value for store in reversed(stores) for key, value in note_of_store(store).items()}
+    first, faces = (data.store if data.store is not None else folder / "features", folder / "faces")
+    found = {**note_of_store(faces), **note_of_store(first)}
+    if "dtype" not in found and (dtype := _json(first / "store.json").get("dtype")):
+        found["dtype"] = dtype
+    inputs = _json(folder / "manifest.json").get("facts", {}).get("inputs")
+    return {**found, "inputs": inputs} if inputs else found
+
+
+def _json(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

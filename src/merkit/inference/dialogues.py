@@ -66,8 +66,8 @@ def read_dialogue(path: Path) -> tuple[list[Turn], list[Rejected]]:
 def _folder(folder: Path) -> tuple[list[Turn], list[Rejected]]:
     files = sorted((file for file in folder.iterdir() if file.is_file()), key=lambda file: natural_order(file.name))
     clips = [file for file in files if file.suffix.lower() in MEDIA_SUFFIXES and not file.name.startswith(".")]
-    told = {beside for clip in clips if (beside := words_beside(clip)) is not None}
-    alone = [file for file in files if file.suffix.lower() in (".txt", ".srt", ".vtt") and file not in told]
+    told = {clip.stem for clip in clips}
+    alone = [file for file in files if file.suffix.lower() in (".txt", ".srt", ".vtt") and file.stem not in told]
     turns: list[Turn] = []
     lost: list[Rejected] = []
     for file in sorted((*clips, *alone), key=lambda file: natural_order(file.name)):

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Literal
 
 from merkit.corpora.manifest import Manifest, Rejected
+from merkit.corpora.storage import write_manifest
 from merkit.errors import ConfigError
 from merkit.inference.making import Making, making_of
 from merkit.inference.raw_features import Prepared, prepare_turns
@@ -92,27 +93,37 @@ def predict_manifest(
     if not manifest.clips:
         raise ConfigError("; ".join(map(str, manifest.rejected)) or "there is nothing to answer for")
     tops = [Run(path) for path in paths]
+    looked_at = {name for top in tops for run in top.seeds() for name in run.record["modalities"]}
+    if unknown := set(options.without) - looked_at:
+        raise ConfigError(
+            f"--without {', '.join(sorted(unknown))}: what is looked at is {', '.join(sorted(looked_at))}"
+        )
+    if "text" in options.without:
+        manifest, options = _wordless(manifest), replace(options, asr=False)
     specs = common_specs([run for top in tops for run in top.seeds()], options.targets)
     weights = weights_of(options.weights, len(tops))
     makings = [_making(top, manifest, options) for top in tops]
     keys = list(dict.fromkeys(making.key for making in makings))
-    panels: dict[int, Panel] = {}
-    done: list[Prepared] = []
-    for number, key in enumerate(keys):
-        own = [i for i, making in enumerate(makings) if making.key == key]
-        prepared = prepare_turns(
+    done = [
+        prepare_turns(
             manifest,
-            makings[own[0]],
-            folder if len(keys) == 1 else folder / f"features-{number + 1}",
+            next(making for making in makings if making.key == key),
+            folder if len(keys) == 1 else folder / f"features-{number}",
             progress=lambda at: progress(at.clip, at.finished, at.total),
         )
-        done.append(prepared)
-        panels |= {i: _opened(paths[i], prepared, [spec.name for spec in specs]) for i in own}
-    members = [replace(member, weight=weight) for i, weight in enumerate(weights) for member in panels[i].members]
-    notes = tuple(note for i in range(len(tops)) for note in panels[i].warnings)
-    panel = Panel(tuple(paths), done[0].root, tuple(members), specs, tuple(dict.fromkeys(notes)))
-    predicted = predict_panel(panel, how, missing=options.missing, told=told)
-    looked_at = {name for top in tops for run in top.seeds() for name in run.record["modalities"]}
+        for number, key in enumerate(keys, 1)
+    ]
+    done = _of_all(done)
+    names = [spec.name for spec in specs]
+    panels = [_opened(path, done[keys.index(making.key)], names) for path, making in zip(paths, makings, strict=True)]
+    members = [
+        replace(member, weight=weight)
+        for panel, weight in zip(panels, weights, strict=True)
+        for member in panel.members
+    ]
+    notes = tuple(note for panel in panels for note in panel.warnings)
+    whole = Panel(tuple(paths), done[0].root, tuple(members), specs, tuple(dict.fromkeys(notes)))
+    predicted = predict_panel(whole, how, missing=options.missing, told=told)
     ids = [clip.id for clip in done[0].manifest.clips]
     return RawAnswers(
         predicted,
@@ -122,6 +133,28 @@ def predict_manifest(
         {clip: _absent(done, clip, looked_at) for clip in ids},
         done[0].manifest.rejected,
     )
+
+
+def _wordless(manifest: Manifest) -> Manifest:
+    clips = (replace(c, streams=tuple(s for s in c.streams if s.modality != "text")) for c in manifest.clips)
+    return replace(manifest, clips=tuple(clip for clip in clips if clip.streams))
+
+
+def _of_all(done: list[Prepared]) -> list[Prepared]:
+    """The same turns everywhere: one that some run's features could not be made of is answered by none."""
+    shared = set.intersection(*({clip.id for clip in each.manifest.clips} for each in done))
+    made = []
+    for each in done:
+        kept = tuple(clip for clip in each.manifest.clips if clip.id in shared)
+        if len(kept) < len(each.manifest.clips):
+            lost = dict.fromkeys(reason for other in done for reason in other.manifest.rejected)
+            each = replace(each, manifest=replace(each.manifest, clips=kept, rejected=tuple(lost)))
+            if kept:
+                write_manifest(each.manifest, each.root)
+        made.append(each)
+    if not shared:
+        raise ConfigError("; ".join(str(reason) for each in done for reason in each.manifest.rejected))
+    return made
 
 
 def _opened(path: Path, prepared: Prepared, targets: Sequence[str]) -> Panel:
@@ -149,7 +182,7 @@ def _making(top: Run, manifest: Manifest, options: RawOptions) -> Making:
         run,
         there | ({"text"} if heard else set()),
         named=options.named,
-        without=tuple(name for name in options.without if name in run.record["modalities"]),
+        without=options.without,
         fps=options.fps,
         asr=options.asr,
     )

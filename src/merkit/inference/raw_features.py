@@ -7,20 +7,23 @@ from typing import Any
 
 import numpy as np
 
+from merkit.corpora.inputs import InputPass
 from merkit.corpora.manifest import Manifest, Rejected
 from merkit.corpora.storage import write_manifest
 from merkit.errors import ConfigError
 from merkit.features.clip import ClipFeatures, Tools, extract_clip
-from merkit.features.extraction import ClipExtractor, ExtractionProgress, extract_many
-from merkit.features.raw_inputs import HeardExtraction, SeenExtraction
+from merkit.features.extraction import ExtractionProgress, extract_many
+from merkit.features.shard import ClipRecord, Row
 from merkit.features.store import FeatureStore
 from merkit.features.toolbox import tools_around
+from merkit.inference.inputs_again import FEATURES
 from merkit.inference.making import Making
-from merkit.schema import Clip, Stream
+from merkit.schema import MODALITIES, Clip, Stream
 
 __all__ = ["Heard", "Prepared", "prepare_turns"]
 
-FEATURES, FACES = "features", "faces"
+# where what a clip's words are from stands in its segments, if it brought them
+_BROUGHT = ("subtitles", "transcript")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -95,61 +98,69 @@ def prepare_turns(
     words = {clip.id: text for clip in manifest.clips if (text := _given(clip))}
     told, heard = dict(words), set()
     failed: dict[str, str] = {}
-    for name, reads, extract, dtype in _passes(making, manifest.clips):
-        clips = [
-            replace(clip, streams=kept)
-            for clip in manifest.clips
-            if (kept := tuple(stream for stream in clip.streams if stream.modality in reads))
-        ]
-        store = FeatureStore.create(out / name, dtype=dtype)  # ty: ignore[invalid-argument-type]
-        report = extract_many(clips, extract, store, engine="serial", progress=progress)
-        failed |= {each.clip: each.reason for each in report.skipped}
-        for clip in (*report.done, *report.reused):
+    for each in _passes(making, manifest.clips):
+        store = FeatureStore.create(out / each.store, dtype=each.dtype)  # ty: ignore[invalid-argument-type]
+        asked = {*making.stored, *(("text",) if making.words else ())} & set(each.makes)
+        for clip in _extracted(each, manifest.clips, store, words, failed, progress):
             about = store.about(clip)
-            absent[clip] |= {p["modality"]: p["reason"] for p in about["presence"] if not p["present"]}
-            said = " ".join(segment["text"] for segment in about["segments"] if segment.get("text")).strip()
-            if said and clip not in told:
-                told[clip] = said
-                heard |= (
-                    {clip} if any(s["source"] not in _BROUGHT for s in about["segments"] if s.get("text")) else set()
-                )
-        if not any(store.index["modality"].is_valid().to_pylist()):
-            _without(out / name)
+            absent[clip] |= {
+                p["modality"]: p["reason"] for p in about["presence"] if p["modality"] in asked and not p["present"]
+            }
+            spoken = [segment for segment in about["segments"] if (segment.get("text") or "").strip()]
+            if spoken and clip not in told:
+                told[clip] = " ".join(segment["text"].strip() for segment in spoken)
+                heard |= {clip} if any(segment["source"] not in _BROUGHT for segment in spoken) else set()
     kept = []
     for clip in manifest.clips:
         if clip.id in failed and clip.id not in words:
             lost.append(Rejected(clip.id, failed[clip.id]))
             continue
         if clip.id in failed:
-            absent[clip.id] |= dict.fromkeys(making.stored, failed[clip.id])
+            absent[clip.id] |= {name: failed[clip.id] for name in making.stored if name != "text"}
         streams = tuple(stream for stream in clip.streams if stream.modality != "text")
+        if clip.id in told and making.words:
+            absent[clip.id].pop("text", None)
         if clip.id in told:
             streams += (Stream("text", None, text=told[clip.id]),)
         kept.append(replace(clip, streams=streams))
     if not kept:
         raise ConfigError("; ".join(map(str, lost)) or "there is nothing to answer for")
-    made = replace(manifest, clips=tuple(kept), rejected=tuple(lost))
-    write_manifest(made, out)
-    return Prepared(out, made, frozenset(heard), absent)
+    prepared = replace(manifest, clips=tuple(kept), rejected=tuple(lost), specs=making.asked)
+    write_manifest(prepared, out)
+    _with_absent(making, out, kept[0].id)
+    return Prepared(out, prepared, frozenset(heard), absent)
 
 
-_BROUGHT = ("subtitles", "transcript")
+def _extracted(
+    each: InputPass,
+    clips: Sequence[Clip],
+    store: FeatureStore,
+    words: Mapping[str, str],
+    failed: dict[str, str],
+    progress: Callable[[ExtractionProgress], object] | None,
+) -> tuple[str, ...]:
+    """Ids of the clips that the store has now; those whose files fail are tried once more with nothing but their words."""
+    wanted = [clip for clip in each.clips(clips) if clip.streams]
+    report = extract_many(wanted, each.extract, store, engine="serial", progress=progress)
+    failed |= {skipped.clip: skipped.reason for skipped in report.skipped}
+    lost = {skipped.clip for skipped in report.skipped} & set(words)
+    bare = [replace(c, streams=tuple(s for s in c.streams if s.modality == "text")) for c in wanted if c.id in lost]
+    again = extract_many([clip for clip in bare if clip.streams], each.extract, store, engine="serial")
+    return (*report.done, *report.reused, *again.done, *again.reused)
 
 
 def _given(clip: Clip) -> str:
     return next((stream.text for stream in clip.streams if stream.modality == "text" and stream.text), "")
 
 
-def _passes(making: Making, clips: Sequence[Clip]) -> list[tuple[str, tuple[str, ...], ClipExtractor, str]]:
-    """Store, streams that are read for it, extractor and number type, of everything that has to be made."""
-    passes: list[tuple[str, tuple[str, ...], ClipExtractor, str]] = []
-    if making.log_mel:
-        passes.append((FEATURES, ("speech", "text"), HeardExtraction(making.vectors), making.dtype))
-    elif tools := _tools(making, clips):
-        reads = tuple({"speech": 0, "text": 0} | dict.fromkeys(tools.extractors))
-        passes.append((FEATURES, reads, _Extraction(tools, making.fps), making.dtype))
-    if making.pictures is not None:
-        passes.append((FACES, ("face", "speech"), SeenExtraction(making.pictures), "uint8"))
+def _passes(making: Making, clips: Sequence[Clip]) -> list[InputPass]:
+    """Everything that has to be made, a store each."""
+    passes = list(making.passes)
+    if tools := _tools(making, clips):
+        reads = tuple(dict.fromkeys(("speech", "text", *tools.extractors)))
+        held = any(each.store == FEATURES for each in passes)
+        store, dtype = ("words", "float32") if held else (FEATURES, making.dtype)
+        passes.append(InputPass(store, reads, reads, _Extraction(tools, making.fps), dtype))  # ty: ignore[invalid-argument-type]
     return passes
 
 
@@ -167,8 +178,28 @@ def _tools(making: Making, clips: Sequence[Clip]) -> Tools | None:
     return tools_around(extractors, transcribe=hears)
 
 
-def _without(store: Path) -> None:
-    """A store that holds no token is none."""
-    import shutil
-
-    shutil.rmtree(store, ignore_errors=True)
+def _with_absent(making: Making, folder: Path, clip: str) -> None:
+    """Streams that a run looks at and no clip has are there without a token: systems that ask for them by name find them."""
+    held: set[str] = set()
+    stores = [FeatureStore.open(path.parent) for path in sorted(folder.glob("*/store.json"))]
+    for store in stores:
+        held |= set(store.index["modality"].drop_null().to_pylist())
+    lacking = {m: about for m, about in making.looked_at.items() if m in MODALITIES and m not in held}
+    if not lacking:
+        return
+    store = next((each for each in stores if each.path.name == FEATURES), None)
+    store = store or FeatureStore.create(folder / FEATURES, dtype=making.dtype)  # ty: ignore[invalid-argument-type]
+    rows, none = [], np.zeros(0)
+    index = store.index.select(["clip", "modality", "entity", "extractor_id", "input_sha256"]).to_pylist()
+    own = {i: row for i, row in enumerate(index) if row["clip"] == clip}
+    for i, row in own.items():
+        if row["modality"] is not None:
+            tokens, segment = store.tokens(i), np.array(store.segment_of(i))
+            times = (np.array(tokens.start_s), np.array(tokens.end_s))
+            rows.append(Row(row["modality"], row["entity"], row["extractor_id"], np.array(tokens.x), *times, segment))
+    for modality, (made_by, width) in lacking.items():
+        rows.append(Row(modality, None, made_by, np.zeros((0, width), store.dtype), none, none, none.astype(np.int32)))
+    about = store.about(clip) if own else {"presence": [], "segments": []}
+    sha = next((row["input_sha256"] for row in own.values()), None) or ""
+    store.add(ClipRecord(clip, store.key_of(clip) or "", sha, about, tuple(rows)))
+    store.finalise()

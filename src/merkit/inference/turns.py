@@ -2,6 +2,7 @@
 
 import glob
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +22,8 @@ __all__ = ["Turn", "clip_files", "manifest_of", "turns_of_clips", "turns_said", 
 # words that lie beside a clip, the timed ones first
 _BESIDE = (".srt", ".vtt", ".txt")
 _MAX_TEXT = 100_000
+# the first line of a timed transcript: `[0:01.5] words`, or the header of a table
+_TIMED = re.compile(r"\[\s*\d|start\w*\s*[\t,]", re.IGNORECASE)
 _KINDS: Mapping[str, tuple[Modality, ...]] = {"words": ("text",), "physio": ("physiology",)}
 
 
@@ -142,7 +145,9 @@ def clip_files(named: Sequence[str]) -> tuple[list[Path], list[Rejected]]:
             own = [Path(each) for each in glob.glob(str(path), recursive=True) if Path(each).is_file()]  # noqa: PTH207
         if not own:
             missing.append(Rejected(name, "no media files in it" if path.is_dir() else "no file matches"))
-        found |= dict.fromkeys(file.absolute() for file in sorted(own, key=lambda each: natural_order(each.name)))
+        found |= dict.fromkeys(
+            file.absolute() for file in sorted(own, key=lambda each: (natural_order(each.name), str(each)))
+        )
     if not found:
         raise ConfigError("; ".join(map(str, missing)) or "no clip was named")
     return list(found), missing
@@ -171,13 +176,11 @@ def words_in(file: Path) -> tuple[str, Path | None]:
     if file.suffix.lower() != ".txt":
         read_text(file)  # which says what is wrong with it
         return "", file
-    try:
-        if read_text(file):
-            return "", file
-    except MediaError as error:
-        if "start and an end time" not in error.reason:
-            raise
-    return " ".join(line for _, line in read_lines(file))[:_MAX_TEXT], None
+    lines = [line for _, line in read_lines(file)]
+    if lines and _TIMED.match(lines[0]):
+        read_text(file)
+        return "", file
+    return " ".join(lines)[:_MAX_TEXT], None
 
 
 def manifest_of(turns: Sequence[Turn], rejected: Sequence[Rejected] = ()) -> Manifest:
@@ -214,7 +217,8 @@ def manifest_of(turns: Sequence[Turn], rejected: Sequence[Rejected] = ()) -> Man
             ]
             continue
         groups = {"dialogue": turn.dialogue or turn.id}
-        groups |= {"speaker": turn.speaker} if turn.speaker else {}
+        # corpora of series call them characters
+        groups |= {"speaker": turn.speaker, "character": turn.speaker} if turn.speaker else {}
         timed = turn.span if any(stream.path is not None for stream in streams) else None
         clips.append(Clip(turn.id, tuple(streams), None, groups, turn=turn.turn, span=timed))
     return Manifest("raw input", with_context(clips), (), under.path, tuple(lost))
