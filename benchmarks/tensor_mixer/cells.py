@@ -62,10 +62,7 @@ def _ravdess() -> dict[str, tuple[str, ...]]:
 
 # what cross-validation within the training clips chose for each family (study merc2020-search)
 CHOSEN: dict[str, tuple[str, ...]] = {}
-SETTINGS = {
-    f"width-{width}-dropout-{dropout}": (f"width={width}", f"dropout={dropout}")
-    for width, dropout in itertools.product((32, 64), (0.2, 0.5))
-}
+SETTINGS = {f"dropout-{dropout}": (f"dropout={dropout}",) for dropout in (0.2, 0.5)}
 _MERC_FAMILIES = tuple(name for name in FUSIONS if name != "cross_attention")
 
 

@@ -31,6 +31,7 @@ from merkit.evaluation.softlabels import (
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 DRAWS = 1000
+OVER_CLIPS = (tie_aware_accuracy, expected_accuracy, kl_divergence, soft_cross_entropy, nll)
 BINS = 15
 
 
@@ -110,7 +111,13 @@ class Judged:
         """`(DRAWS,)` means over seeds, all folds together, on the same rows for every cell."""
         prob = np.concatenate([cell.prob for cell in self.cells], 1)
         truth = np.concatenate(self.truth)
-        return np.array([np.mean([measure(one[rows], truth[rows]) for one in prob]) for rows in draws])
+        if measure not in OVER_CLIPS:
+            return np.array([np.mean([measure(one[rows], truth[rows]) for one in prob]) for rows in draws])
+        # a mean over clips: each actor's is worked out once
+        groups, of = np.unique(np.concatenate(self.groups), return_inverse=True)
+        own = [of == g for g in range(len(groups))]
+        value = np.array([np.mean([measure(one[rows], truth[rows]) for one in prob]) for rows in own])
+        return np.array([value[of[rows]].mean() for rows in draws])
 
 
 def powered(prob: np.ndarray, power: float) -> np.ndarray:
@@ -147,6 +154,12 @@ def judged(study: str, runs: Path) -> dict[str, Judged]:
     return found
 
 
+def untrained(tables: list[ClipTable]) -> Cell:
+    """CREMA-D's votes without any training: the mean of what raters heard in the voice and saw in the face, kept off zero."""
+    shares = np.concatenate([sum(own.x[:][:, :6] for own in table.streams.values()) / 2 for table in tables])
+    return Cell(np.concatenate([table.ids for table in tables]), 0.95 * shares[None] + 0.05 / 6, 0, 0.0)
+
+
 def difference(one: Judged, other: Judged, measures: Mapping[str, Measure], draws: list[np.ndarray]) -> str:
     told = []
     for name, measure in measures.items():
@@ -169,6 +182,11 @@ def main(study: str, runs: Path, pairs: list[str], shown: list[str]) -> None:
         row += [str(seed_interval(own.by_seed(measure, calibrated=True))) for measure in calibrated.values()]
         spent = np.mean([cell.cpu_s for cell in own.cells])
         print(f"| {name} | {' | '.join(row)} | {own.cells[0].weights:,} | {spent:.2f} |")
+    if study == "crema_votes":
+        table = [target_of(study, [f"data.split.fold={fold}"]) for fold in STUDIES[study].folds]
+        floor = untrained(table).prob[0]
+        truth = np.concatenate([own.targets["emotion"].value for own in table])
+        print("mean of voice and face, untrained:", {name: round(m(floor, truth), 3) for name, m in measures.items()})
     rows = sum(map(len, first.truth))
     print(f"valid, {rows} clips, {len(first.truth)} folds, {first.seeds} seeds")
     draws = list(resamples(rows, np.concatenate(first.groups), DRAWS)) if pairs else []
