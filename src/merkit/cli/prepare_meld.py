@@ -116,7 +116,7 @@ def prepare_meld(
         chosen = config_from(FrameStackConfig, values)  # a wrong option is known before anything is begun
     if (out / MANIFEST_FILE).exists() and not force:
         raise ConfigError(f"{out} holds a manifest already; --force goes over it again (what is done is kept)")
-    where = _root(root, kaggle, subdir, cache, out, force)
+    where = _fetched(corpus, root, kaggle, subdir, cache, out, force, as_json)
     manifest = read_any(corpus, where, labels, out, force, {"for": _SYSTEM} if chosen else {})
     if headers:
         from merkit.cli.progress import count_progress
@@ -130,11 +130,35 @@ def prepare_meld(
     _show(manifest, out, as_json, stored=chosen is not None)
 
 
-def _root(root: str | None, kaggle: str | None, subdir: str, cache: Path | None, out: Path, force: bool) -> Path | None:
+def _fetched(
+    corpus: str,
+    root: str | None,
+    kaggle: str | None,
+    subdir: str,
+    cache: Path | None,
+    out: Path,
+    force: bool,
+    quiet: bool,
+) -> Path | None:
     """Where the media lie, once they are there."""
-    if kaggle is None and (root is None or "://" not in root):
+    from merkit.cli.progress import count_progress
+
+    far = root is not None and "://" in root
+    if kaggle is None and not far:
         return None if root is None else Path(root)
-    raise ConfigError("not yet")
+    if corpus != _NAME:
+        raise ConfigError(f"--kaggle and addresses are for {_NAME}, not for {corpus}")
+    if kaggle is not None and far:
+        raise ConfigError("--kaggle fetches into a folder: give --root a folder, or leave it out")
+    with count_progress("files", quiet=quiet) as update:
+        if kaggle is not None:
+            from merkit.corpora.meld.kaggle import fetch_kaggle
+
+            return fetch_kaggle(kaggle, subdir, Path(root) if root else out / "raw", force=force, progress=update)
+        from merkit.corpora.meld.remote import fetch_address
+
+        assert root is not None
+        return fetch_address(root, cache or out / "raw", force=force, progress=update)
 
 
 def _media(
