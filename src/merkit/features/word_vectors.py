@@ -92,14 +92,20 @@ class WordVectors:
         """`D`."""
         return self._table[1].shape[1]
 
+    @property
+    def table(self) -> np.ndarray:
+        """`(V, D)` float32: all vectors, in the order of the file."""
+        return self._table[1]
+
     def __call__(self, inputs: list[str]) -> list[np.ndarray]:
         """`(T_i, D)` float32 per text: a row for each of its words that the table has, as it stands or in small letters."""
-        rows, x = self._table
-        found = []
-        for text in inputs:
-            known = [rows.get(word, rows.get(word.lower())) for word in _WORD.findall(text)]
-            found.append(x[[row for row in known if row is not None]])
-        return found
+        return [self.table[numbers] for numbers in self.numbers(inputs)]
+
+    def numbers(self, inputs: list[str]) -> list[np.ndarray]:
+        """`(T_i,)` int64 per text: which rows of `table` those are."""
+        rows = self._table[0]
+        known = [[rows.get(word, rows.get(word.lower())) for word in _WORD.findall(text)] for text in inputs]
+        return [np.array([row for row in own if row is not None], np.int64) for own in known]
 
     def __reduce__(self) -> tuple[type, tuple[Path]]:
         return WordVectors, (self.path,)

@@ -1,5 +1,6 @@
 """What HLM12ERC is trained on: turns of dialogues as token ids, each as it is written in a prompt, beside stored streams."""
 
+import json
 import logging
 from dataclasses import replace
 from pathlib import Path
@@ -10,12 +11,16 @@ import numpy as np
 from merkit.data.columns import TokenColumn
 from merkit.data.table import ClipTable, Provenance
 from merkit.errors import ConfigError
+from merkit.features.tuned_runs import fitted_splits
+from merkit.features.waveform import FRAME
+from merkit.features.whole_sound import SAMPLES
+from merkit.features.word_vectors import WordVectors
 from merkit.models.hlm12erc.dialogue_text import special_ids
 from merkit.networks.text_pretrained import load_text_encoder
 from merkit.systems.data import SplitConfig, arranged, load_table, mapped, targets_of
 from merkit.systems.hlm12erc_config import HLM12ERCConfig, TextConfig
 
-__all__ = ["TEMPLATES", "load", "prompts", "tokenised", "whole_dialogues"]
+__all__ = ["TEMPLATES", "load", "prompts", "started_from", "started_on", "tokenised", "whole_dialogues"]
 
 _log = logging.getLogger(__name__)
 
@@ -96,8 +101,45 @@ def tokenised(config: HLM12ERCConfig, table: ClipTable) -> ClipTable:
         source += f"; {over} utterances lose their beginning"
     streams = {"text": TokenColumn.of_sequences(ids, width=1)}
     streams |= {name: column for name, column in table.streams.items() if name != "text"}
-    about = {**table.provenance, "text": Provenance(source, encoder.fitted_on)}
+    fitted_on = tuple(dict.fromkeys([*encoder.fitted_on, *started_on(config)]))
+    return replace(table, streams=streams, provenance={**table.provenance, "text": Provenance(source, fitted_on)})
+
+
+def _numbered(table: ClipTable, text: TextConfig) -> ClipTable:
+    """The stream `text` as numbers of words in a file of word vectors; words that it does not have are left out."""
+    assert text.vectors is not None
+    words = WordVectors(text.vectors)
+    most = text.vector_words or len(words.table)
+    numbers = [own[own < most] for own in words.numbers(prompts(table, text))]
+    column = TokenColumn.of_sequences([own[:, None].astype(np.float32) for own in numbers], width=1)
+    streams = {"text": column, **{name: own for name, own in table.streams.items() if name != "text"}}
+    about = {**table.provenance, "text": Provenance(f"numbers of words in {words.id}")}
     return replace(table, streams=streams, provenance=about)
+
+
+def started_from(config: HLM12ERCConfig) -> Path:
+    """The file or folder of one seed that `start` names: of a run with several seeds, the one with this run's.
+
+    Raises:
+        ConfigError: there is no such seed.
+    """
+    named = Path(config.start).expanduser()
+    seeds = sorted(each.parent.name for each in named.glob("seed-*/model.safetensors"))
+    if not seeds:
+        return named
+    if f"seed-{config.trainer.seed}" not in seeds:
+        raise ConfigError(
+            f"start={config.start} holds {', '.join(seeds)} and none of seed {config.trainer.seed}: name one"
+        )
+    return named / f"seed-{config.trainer.seed}"
+
+
+def started_on(config: HLM12ERCConfig) -> tuple[str, ...]:
+    """Splits whose labels a run saw that is begun with; none where nobody knows."""
+    held = started_from(config) / "config.json" if config.start else None
+    if held is None or not held.is_file():
+        return ()
+    return fitted_splits(json.loads(held.read_text(encoding="utf-8")).get("config", {}).get("data", {}))
 
 
 def load(config: HLM12ERCConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:
@@ -115,32 +157,82 @@ def load(config: HLM12ERCConfig, *, root: Path | None = None, split: str | None 
         )
     read = tuple(name for name, encoder in config.encoders.items() if name != "text" or encoder == "stored")
     table = _read(config, read, where, moved=root is not None)
-    if missing := [name for name in read if name not in table.streams]:
-        raise ConfigError(
-            f"{missing[0]}.encoder={config.encoders[missing[0]]}: {where} holds no {missing[0]} (see `merkit extract`); there is "
-            f"{', '.join(table.streams) or 'nothing'}"
-        )
+    for name in read:
+        if name not in table.streams:
+            raise ConfigError(
+                f"{name}.encoder={config.encoders[name]}: {where} holds no {name} (see `merkit extract`, `merkit prepare meld "
+                f"--media`); there is {', '.join(table.streams) or 'nothing'}"
+            )
     table = replace(
         table,
         streams={name: table.streams[name] for name in read},
         targets={name: mapped(table.targets[name], data.label_map) for name in _targets(config, table)},
     )
+    _check_samples(config, table)
     if config.encoders.get("text", "stored") != "stored":
         table = tokenised(config, table)
     whole = arranged(table, data.model_copy(update={"num_data": 0}), where=where, moved=root is not None, split=split)
     return whole_dialogues(whole, data.num_data) if data.num_data else whole
 
 
-def _read(config: HLM12ERCConfig, stored: tuple[str, ...], where: Path, *, moved: bool) -> ClipTable:
-    """All clips, with what is wanted of the store and nothing else."""
-    from merkit.corpora import clip_table, read_manifest
-
-    if not stored and ((where / "manifest.parquet").is_file() or where.suffix == ".parquet"):
-        return clip_table(read_manifest(where))
+def _read(config: HLM12ERCConfig, wanted: tuple[str, ...], where: Path, *, moved: bool) -> ClipTable:
+    """All clips, with what is wanted of the stores and nothing else."""
+    if (where / "manifest.parquet").is_file() or where.suffix == ".parquet":
+        return _prepared(config, wanted, where, moved=moved)
     whole: dict[str, Any] = {
         "split": SplitConfig(), "num_data": 0, "modalities": (), "targets": (), "label_map": "", "own_scale": ()
     }  # fmt: skip
     return load_table(config.data.model_copy(update=whole), root=where if moved else None)
+
+
+def _prepared(config: HLM12ERCConfig, wanted: tuple[str, ...], where: Path, *, moved: bool) -> ClipTable:
+    """Streams may lie in several stores; features are looked for in the one of features first, pictures in those of bytes."""
+    from merkit.corpora import clip_table, read_manifest
+    from merkit.features.store import FeatureStore
+
+    manifest = read_manifest(where)
+    folder = where if where.is_dir() else where.parent
+    own = config.data.store
+    features = own if own is not None and not moved else folder / "features"
+    table = clip_table(manifest)
+    stores = {
+        path: FeatureStore.open(path) for path in (features, folder / "frames", folder / "faces") if path.is_dir()
+    }
+    held = {path: set(store.index.column("modality").to_pylist()) for path, store in stores.items()}
+    for name in wanted:
+        seen = name in ("scene", "face") and config.encoders[name] != "stored"
+        order = [*[path for path in stores if path != features], features] if seen else list(stores)
+        path = next((path for path in order if name in held.get(path, ())), None)
+        if path is None:
+            continue
+        part = clip_table(manifest, stores[path], [name])
+        table = replace(
+            part,
+            streams={**table.streams, **part.streams},
+            provenance={**table.provenance, **part.provenance},
+            texts=table.texts if part.texts is None else part.texts,
+            media_sha256=table.media_sha256 if part.media_sha256 is None else part.media_sha256,
+            entities=None,
+        )
+    return table
+
+
+def _check_samples(config: HLM12ERCConfig, table: ClipTable) -> None:
+    """Whether what is to be read as samples is such.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    encoder = config.encoders.get("speech", "stored")
+    if encoder == "stored":
+        return
+    source = table.provenance["speech"].source if "speech" in table.provenance else ""
+    width = table.streams["speech"].width
+    if width != FRAME or ("@" in source and source.partition("@")[0] not in SAMPLES):
+        raise ConfigError(
+            f"speech.encoder={encoder}: the speech of {table.name} is {source or 'unknown'}, {width} wide, not samples: `merkit "
+            "prepare meld --media`, or `merkit extract … --encoder speech=waveform`"
+        )
 
 
 def _targets(config: HLM12ERCConfig, table: ClipTable) -> tuple[str, ...]:

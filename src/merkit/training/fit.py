@@ -127,8 +127,9 @@ def loader_for(
         seed=trainer.seed,
         shuffle=train,
         lengths=lengths,
-        groups=table.dialogue if rows is not None and train else None,
-        balance=balance if rows is None else None,
+        # classes drawn evenly break dialogues up; what they are read with comes along with each clip
+        groups=table.dialogue if rows is not None and train and balance is None else None,
+        balance=balance,
         rank=rank() if train else 0,
         world_size=trainer.devices if train else 1,
     )

@@ -94,6 +94,8 @@ class FocalLoss(nn.Module):
         column: the training part, for `balanced`.
         gamma: how much less a row counts that is answered well.
         class_weight: `none`, `balanced`, or `K` numbers (the paper's α).
+        reduction: `weighted_mean` divides by the sum of class weights, as `CrossEntropyLoss` does; `mean` by the number of rows,
+            as the paper's authors and most who use it do; `sum` by nothing. Without class weights the first two are one.
 
     Example:
         >>> loss = FocalLoss(TargetSpec("e", "single_label", ("a", "b")), gamma=2.0)
@@ -108,19 +110,24 @@ class FocalLoss(nn.Module):
         *,
         gamma: float = 2.0,
         class_weight: ClassWeight = "none",
+        reduction: Literal["weighted_mean", "mean", "sum"] = "weighted_mean",
     ) -> None:
         super().__init__()
         self.class_weight: Tensor | None
-        self.gamma = gamma
+        if reduction not in ("weighted_mean", "mean", "sum"):
+            raise ConfigError(f"target {spec.name}: reduction={reduction!r}; there are weighted_mean, mean, sum")
+        self.gamma, self.reduction = gamma, reduction
         self.register_buffer("class_weight", class_weights(spec, class_weight, column))
 
     def forward(self, logit: Tensor, target: Tensor, valid: Tensor, weight: Tensor | None = None) -> Tensor:
-        """The mean over known rows."""
+        """The mean over known rows, or their sum."""
         logit, target, rows = known_rows(logit, target, valid, weight)
         y = _distribution(target, logit.shape[-1], logit.dtype)
         y = y if self.class_weight is None else y * self.class_weight
         log_prob = F.log_softmax(logit, -1)
         loss = -(y * _focus(-torch.expm1(log_prob), self.gamma) * log_prob).sum(-1)
+        if self.reduction != "weighted_mean":
+            return (loss * rows).sum() if self.reduction == "sum" else weighted_mean(loss, rows)
         return (loss * rows).sum() / (y.sum(-1) * rows).sum().clamp_min(torch.finfo(loss.dtype).tiny)
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["EMBEDDING_LOSSES", "InfoNCELoss", "SupervisedContrastiveLoss", "TripletLoss"]
+__all__ = ["EMBEDDING_LOSSES", "AnchorLoss", "InfoNCELoss", "SupervisedContrastiveLoss", "TripletLoss"]
 
 
 def _pairs(label: Tensor, valid: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -52,6 +52,35 @@ class TripletLoss(nn.Module):
         use = same.any(1) & other.any(1)
         loss = F.triplet_margin_loss(x, x[far], x[near], margin=self.margin, reduction="none")
         return (loss * use).sum() / use.sum().clamp_min(1)
+
+
+class AnchorLoss(nn.Module):
+    """The triplets of HLM12ERC (Mendes 2023): of each class with two rows or more, the first is the anchor `a`, its others are
+    positives `P`, all other rows negatives `N`; with `s = (1 + cosine) / 2`, the mean over those classes of
+    `-log(mean_P s / (mean_P s + mean_N s))`. Where there is no negative, a class says nothing.
+
+    Batches that hold every class several times (`trainer.balance`) give it something to compare.
+
+    Example:
+        >>> x = torch.tensor([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])
+        >>> AnchorLoss()(x, torch.tensor([0, 0, 1])).item()
+        0.0
+    """
+
+    def forward(self, embedding: Tensor, label: Tensor, valid: Tensor | None = None) -> Tensor:
+        """`embedding (B, E)`, `label (B,)` int64, `valid (B,)` bool: the mean over classes with two known rows."""
+        x = F.normalize(embedding, dim=-1)
+        same, other = _pairs(label, valid)
+        known = torch.ones_like(label, dtype=torch.bool) if valid is None else valid
+        # no earlier row of the same class: the first of its class
+        first = known & ~(same & torch.ones_like(same).tril(-1)).any(1)
+        score = (1 + x @ x.T) / 2
+        near = (score * same).sum(1) / same.sum(1).clamp_min(1)
+        far = (score * other).sum(1) / other.sum(1).clamp_min(1)
+        use = first & same.any(1) & other.any(1)
+        least = torch.finfo(x.dtype).tiny
+        loss = ((near + far).clamp_min(least) / near.clamp_min(least)).log().masked_fill(~use, 0.0)
+        return loss.sum() / use.sum().clamp_min(1)
 
 
 class SupervisedContrastiveLoss(nn.Module):
@@ -120,6 +149,7 @@ class InfoNCELoss(nn.Module):
 
 EMBEDDING_LOSSES: dict[str, Callable[..., nn.Module]] = {
     "triplet": TripletLoss,
+    "anchor": AnchorLoss,
     "supervised_contrastive": SupervisedContrastiveLoss,
     "info_nce": InfoNCELoss,
 }
