@@ -23,6 +23,7 @@ from merkit.features.word_vectors import WordVectors
 __all__ = ["FACES", "FEATURES", "FRAMES", "passes_again"]
 
 FEATURES, FACES, FRAMES = "features", "faces", "frames"
+_USUAL_S = (10.0, 15.0, 20.0, 60.0, 300.0)
 # what clips and FER2013 are cut with
 _USUAL = [{"crop": crop, "margin": margin} for crop in ("face", "picture") for margin in (1.0, 0.93)]
 
@@ -43,8 +44,8 @@ def passes_again(
     found: list[InputPass] = []
     if any(_kind(made_by) in (LogMelExtractor.name, WordVectors.name) for made_by in stored.values()):
         found.append(_heard(stored, note))
-    elif _kind(stored.get("speech", "")) == "waveform" and (most_s := _inputs(note, FEATURES).get("most_s")):
-        found.append(InputPass(FEATURES, ("speech",), ("speech",), SoundExtraction(float(most_s)), "float16"))
+    elif _kind(stored.get("speech", "")) == _kind(SoundExtraction().id):
+        found.append(_sound(stored["speech"], note))
     seen = {m: made_by for m, made_by in stored.items() if m in ("face", "scene") and _is_pictures(made_by, widths[m])}
     if seen:
         found.append(_seen(seen, widths, note))
@@ -68,6 +69,15 @@ def _heard(stored: Mapping[str, str], note: Mapping[str, Any]) -> InputPass:
         words = made
     makes = tuple(name for name in ("speech", "text") if name in stored)
     return InputPass(FEATURES, makes, ("speech", "text"), HeardExtraction(words), "float16")  # ty: ignore[invalid-argument-type]
+
+
+def _sound(made_by: str, note: Mapping[str, Any]) -> InputPass:
+    for most_s in (_inputs(note, FEATURES).get("most_s"), SoundExtraction().most_s, *_USUAL_S):
+        if most_s and (made := SoundExtraction(float(most_s))).id == made_by:
+            return InputPass(FEATURES, ("speech",), ("speech",), made, "float16")
+    raise ConfigError(
+        f"speech: the run was trained on {made_by}, sound of a length at most that nothing notes any more"
+    )
 
 
 def _seen(seen: Mapping[str, str], widths: Mapping[str, int], note: Mapping[str, Any]) -> InputPass:
