@@ -134,15 +134,16 @@ def _show(found: "CorpusStatistics") -> None:
 
     console = Console()
     typer.secho(f"{found.facts.get('title', found.name)} ({found.name})", bold=True)
-    counted = ", ".join(found.labels_of)
-    typer.echo(f"labels counted: {counted or 'none'}{'' if 'test' in found.labels_of else ' (test: --split test)'}")
+    sealed = "test" in found.splits and "test" not in found.labels_of
+    typer.echo(f"labels counted: {', '.join(found.labels_of) or 'none'}{' (test: --split test)' if sealed else ''}")
     for section in found.sections:
         columns, rows = section.seen()
         typer.secho(f"\n{section.title}", bold=True)
         table = Table(*columns, box=box.SIMPLE_HEAD, pad_edge=False)
         for row in rows:
             table.add_row(*map(Text, row))  # words of a corpus are no markup
-        console.print(table)
+        if rows:
+            console.print(table)
         for note in section.notes:
             console.print(Text(note, style="dim"))
     typer.secho(f"\n{NOTICE_SHORT}", dim=True)

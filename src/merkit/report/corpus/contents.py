@@ -61,6 +61,7 @@ def word_sections(corpus: CountedCorpus) -> list[Section]:
         seen = tuple(
             (label, ", ".join(f"{each.word} ({each.z:.1f})" for each in words[:_MOST_SEEN]))
             for label, words in found.items()
+            if words
         )
         seen = (("label", "words that set it apart (z)"), *seen)
         sections.append(Section(f"words-{name}", f"Words: {name}", columns, tuple(rows), tuple(notes), seen, drawings))
