@@ -58,3 +58,5 @@ def test_subtitles_are_words_that_nobody_had_to_hear(tmp_path):
     texts = {clip.id: stream.text for clip in prepared.manifest.clips for stream in clip.streams}
     assert texts == {"whole": "Oh no.", "part": "no."}
     assert prepared.heard == frozenset()
+    # a store of no tokens would be none that a run can read
+    assert not (tmp_path / "out/features").exists()

@@ -152,7 +152,9 @@ def _show(rows: "list[TurnRow]", several: bool, top: int) -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table("turn", "who", "words", *(["question"] if several else []), "answer", "next")
+    table = Table()
+    for name in ("turn", "who", "words", *(["question"] if several else []), "answer", "next"):
+        table.add_column(name, overflow="fold")
     for row in rows[:_SHOWN]:
         words = row.words if len(row.words) <= _WORDS else f"{row.words[:_WORDS]}…"
         said = [row.turn, row.who, f"{words} (heard)" if row.heard and words else words]

@@ -49,7 +49,7 @@ def passes_again(
     seen = {m: made_by for m, made_by in stored.items() if m in ("face", "scene") and _is_pictures(made_by, widths[m])}
     if seen:
         found.append(_seen(seen, widths, note))
-    made = {modality for each in found for modality in each.makes if modality in stored}
+    made: set[str] = {modality for each in found for modality in each.makes if modality in stored}
     return tuple(found), made
 
 
@@ -68,7 +68,7 @@ def _heard(stored: Mapping[str, str], note: Mapping[str, Any]) -> InputPass:
             )
         words = made
     makes = tuple(name for name in ("speech", "text") if name in stored)
-    return InputPass(FEATURES, makes, ("speech", "text"), HeardExtraction(words), "float16")  # ty: ignore[invalid-argument-type]
+    return InputPass(FEATURES, makes, ("speech", "text"), HeardExtraction(words), "float16")
 
 
 def _sound(made_by: str, note: Mapping[str, Any]) -> InputPass:
@@ -84,7 +84,7 @@ def _seen(seen: Mapping[str, str], widths: Mapping[str, int], note: Mapping[str,
     """Frames and faces come out of one pass, or a face alone out of the other."""
     for config in _stacks(seen, widths, note):
         made = FrameStackExtraction(config)
-        if all(made.ids.get(m) == made_by for m, made_by in seen.items()):  # ty: ignore[no-matching-overload]
+        if all(made.ids.get(m) == made_by for m, made_by in seen.items()):
             return InputPass(FRAMES, tuple(seen), ("face", "scene"), made, "uint8")  # ty: ignore[invalid-argument-type]
     if set(seen) == {"face"}:
         side = round((widths["face"] / 3) ** 0.5)

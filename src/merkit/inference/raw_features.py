@@ -158,9 +158,10 @@ def _passes(making: Making, clips: Sequence[Clip]) -> list[InputPass]:
     passes = list(making.passes)
     if tools := _tools(making, clips):
         reads = tuple(dict.fromkeys(("speech", "text", *tools.extractors)))
-        held = any(each.store == FEATURES for each in passes)
-        store, dtype = ("words", "float32") if held else (FEATURES, making.dtype)
-        passes.append(InputPass(store, reads, reads, _Extraction(tools, making.fps), dtype))  # ty: ignore[invalid-argument-type]
+        # where words alone are listened for, there are no tokens that a run would look for
+        apart = not making.extractors or any(each.store == FEATURES for each in passes)
+        store, dtype = ("words", "float32") if apart else (FEATURES, making.dtype)
+        passes.append(InputPass(store, reads, reads, _Extraction(tools, making.fps), dtype))
     return passes
 
 
