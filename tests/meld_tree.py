@@ -64,7 +64,7 @@ def write_meld(
     `odd` adds a dialogue 90 to train: a clip that is corrupt, one that is missing, one that is there as sound alone, and a
     usual one.
     """
-    for part, count in zip(("train", "dev", "test"), dialogues, strict=True):
+    for place, (part, count) in enumerate(zip(("train", "dev", "test"), dialogues, strict=True)):
         folder = root / FOLDERS[layout][part]
         folder.mkdir(parents=True, exist_ok=True)
         rows = []
@@ -73,12 +73,12 @@ def write_meld(
                 label = EKMAN7.labels[(dialogue + turn) % 7]
                 rows.append(row(len(rows), label, dialogue, turn))
                 if media:
-                    write_utterance(folder / f"dia{dialogue}_utt{turn}.mp4", label, seed=(dialogue, turn))
+                    write_utterance(folder / f"dia{dialogue}_utt{turn}.mp4", label, seed=(place, dialogue, turn))
         if odd and part == "train":
             rows += [row(len(rows) + turn, EKMAN7.labels[turn], 90, turn) for turn in range(4)]
             (folder / "dia90_utt0.mp4").write_bytes(b"\0\0\0\x18ftypmp42" + bytes(range(256)) * 8)
-            write_utterance(folder / "dia90_utt2.wav", EKMAN7.labels[2], seed=(90, 2))
-            write_utterance(folder / "dia90_utt3.mp4", EKMAN7.labels[3], seed=(90, 3))
+            write_utterance(folder / "dia90_utt2.wav", EKMAN7.labels[2], seed=(0, 90, 2))
+            write_utterance(folder / "dia90_utt3.mp4", EKMAN7.labels[3], seed=(0, 90, 3))
         table = root / TABLES[layout].format(part)
         table.parent.mkdir(parents=True, exist_ok=True)
         with table.open("w", newline="", encoding="utf-8") as file:
@@ -95,7 +95,7 @@ def row(number: int, label: str, dialogue: int, turn: int) -> tuple:
     return number + 1, words, SPEAKERS[turn % 3], label, feeling, dialogue, turn, 8, 21, start, end
 
 
-def write_utterance(path: Path, label: str, seed: tuple[int, int] = (0, 0), seconds: float = SECONDS) -> Path:
+def write_utterance(path: Path, label: str, seed: tuple[int, int, int] = (0, 0, 0), seconds: float = SECONDS) -> Path:
     """One clip, `.mp4` or `.wav`; no two are alike, or the leakage check would rightly say so."""
     at = np.arange(round(seconds * RATE)) / RATE
     detune = 1 + 0.01 * np.random.default_rng(seed).uniform(-1, 1)

@@ -7,12 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from merkit.errors import MediaError
 from merkit.features.clip import ClipFeatures
 from merkit.features.extractor import extractor_id
 from merkit.features.sources import Sources
 from merkit.features.waveform import FRAME, WaveformExtractor
-from merkit.features.whole_clip import features_of, sound_of
+from merkit.features.whole_clip import NoSoundError, features_of, sound_of
 from merkit.media import SAMPLE_RATE
 from merkit.schema import Clip, Modality, TokenSequence
 
@@ -55,12 +54,13 @@ class SoundExtraction:
         ids: dict[Modality, str] = {"speech": self.id}
         try:
             samples, start_s, more = sound_of(Sources.of(clip), self.most_s)
-            if not np.abs(samples).max(initial=0.0) > 0.0:
-                raise MediaError("the sound is silent from start to end")
-            if len(samples) < FRAME:
-                raise MediaError(f"only {1000 * len(samples) / SAMPLE_RATE:.0f} ms of sound")
-        except MediaError as error:
+        except NoSoundError as error:
             return features_of(clip, {}, {"speech": str(error)}, 0.0, ids)
+        if not np.abs(samples).max(initial=0.0) > 0.0:
+            return features_of(clip, {}, {"speech": "the sound is silent from start to end"}, 0.0, ids)
+        if len(samples) < FRAME:
+            why = f"only {1000 * len(samples) / SAMPLE_RATE:.0f} ms of sound"
+            return features_of(clip, {}, {"speech": why}, 0.0, ids)
         (made,) = WaveformExtractor().timed([samples])
         tokens = TokenSequence(made.x, made.start_s + start_s, made.end_s + start_s)
         warnings = (f"only the first {self.most_s:g} s of its sound were kept",) if more else ()
