@@ -246,7 +246,9 @@ def test_words_in_either_encoding_and_marks(small20, tmp_path) -> None:
                 for number in texts
             ]
         )
-        assert reasons(manifest)["Sess03_script01_User005F_003"] == ("text", "is neither UTF-8 nor cp949 text")
+        assert reasons(manifest)["Sess03_script01_User005F_003"] == (
+            "text", "is neither UTF-8 nor cp949 text: wav/Session03/Sess03_script01_User005F_003.txt",
+        )  # fmt: skip
     assert found == [[["그래. b/ 좋아 l/ 정말"], ["그래 c/알았어"], []], [["그래. 좋아 정말"], ["그래 알았어"], []]]
 
 

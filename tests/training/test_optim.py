@@ -62,6 +62,24 @@ def test_other_schedules_by_their_formulas() -> None:
     assert set(SCHEDULES) == {"constant", "linear", "polynomial", "cosine", "cosine_restarts", "plateau", "step"}
 
 
+@pytest.mark.parametrize(("first", "growth"), [(5, 1), (7, 2), (3, 3)])
+def test_warm_restarts_are_those_of_torch_of_whatever_length(first: int, growth: int) -> None:
+    optimiser = torch.optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.4)
+    theirs = torch.optim.lr_scheduler.CosineAnnealingWarmRestarts(optimiser, first, growth, eta_min=0.004)
+    expected = []
+    for _ in range(200):
+        expected.append(optimiser.param_groups[0]["lr"])
+        optimiser.step()
+        theirs.step()
+    asked = {"lr": 0.4, "schedule": "cosine_restarts", "final": 0.01, "restart_growth": growth}
+    assert rates(OptimConfig(**asked, restart_steps=first), 200) == pytest.approx(expected, abs=1e-12)
+    # a run that is three cycles long needs no number of steps
+    whole = first * sum(growth**i for i in range(3))
+    assert rates(OptimConfig(**asked, restarts=3), whole) == pytest.approx(expected[:whole], abs=1e-12)
+    # cut off where the run ends, and behind a warm-up
+    assert rates(OptimConfig(**asked, restart_steps=first, warmup=4), 20)[4:] == pytest.approx(expected[:16], abs=1e-12)
+
+
 def test_every_parameter_is_in_exactly_one_group_with_the_rate_of_its_part() -> None:
     class Net(nn.Module):
         def __init__(self) -> None:

@@ -22,6 +22,10 @@ def figures(
         bool, typer.Option("--attention", help="Where the label queries of the model look (EmoTx).")
     ] = False,
     scene: Annotated[str | None, typer.Option(help="With --attention: which scene is drawn over time.")] = None,
+    embeddings: Annotated[
+        bool, typer.Option("--embeddings", help="What the model makes of each clip, as vectors (.npz) and as a map.")
+    ] = False,
+    layout: Annotated[str, typer.Option(help="With --embeddings: pca, or umap where umap-learn is installed.")] = "pca",
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 1000,
     as_json: Annotated[bool, typer.Option("--json", help="The files as JSON on stdout.")] = False,
 ) -> None:
@@ -32,6 +36,8 @@ def figures(
         merkit figures runs/mine --out figures/mine                  # average precision by label, confusions, F1
 
         merkit figures runs/mine --attention --scene tt0109830-012
+
+        merkit figures runs/mine --embeddings                        # coloured by rated valence, arousal, class
 
         merkit figures --data prepared/moviegraphs --out figures/labels
 
@@ -46,11 +52,17 @@ def figures(
         raise ConfigError("name a run, or a corpus with --data")
     if scene is not None and not attention:
         raise ConfigError("--scene goes with --attention")
-    drawn, said = [], []
-    from merkit.report.figures import attention_figures, data_figures, run_figures
+    if embeddings and (run is None or attention):
+        raise ConfigError("--embeddings are of a run, and go without --attention")
+    drawn, said, files = [], [], []
+    from merkit.report.figures import attention_figures, data_figures, embedding_figures, run_figures
 
     if run is not None:
-        if attention:
+        if embeddings:
+            with count_progress("clips", quiet=as_json) as done:
+                *found, vectors = embedding_figures(run, split=split or "valid", layout=layout, progress=done)
+            files.append(vectors.write(out))
+        elif attention:
             with count_progress("scenes", quiet=as_json) as done:
                 found = attention_figures(run, split=split or "valid", scene=scene, draws=draws, progress=done)
         else:
@@ -60,7 +72,6 @@ def figures(
         # several corpora have figures of the same names
         folder = out / (source.name or source.resolve().name) if len(data or []) > 1 else out
         drawn.append((folder, data_figures(source, split=split)))
-    files = []
     for folder, (drawings, sentences) in drawn:
         said += sentences
         for drawing in drawings:
@@ -71,5 +82,7 @@ def figures(
     for file in files:
         if file.suffix == ".png":
             typer.echo(f"{file}  (+ .svg, .csv)")
+        elif file.suffix == ".npz":
+            typer.echo(str(file))
     for sentence in said:
         typer.echo(f"Note: {sentence}", err=True)

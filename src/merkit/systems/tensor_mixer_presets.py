@@ -65,8 +65,10 @@ def _published() -> TensorMixerConfig:
         dropout=0.0,
         modality_dropout=0.0,
         tune=TuneConfig(text="klue/roberta-large", speech="kresnik/wav2vec2-large-xlsr-korean"),
-        # eta_min 1e-7 at a rate of 1e-4
-        optim=OptimConfig(lr=1e-4, weight_decay=1e-6, schedule="cosine_restarts", final=1e-3),
+        # T_0 500, T_mult 2; eta_min 1e-7 at a rate of 1e-4
+        optim=OptimConfig(
+            lr=1e-4, weight_decay=1e-6, schedule="cosine_restarts", final=1e-3, restart_steps=500, restart_growth=2
+        ),
         trainer=TrainerConfig(max_epochs=30, batch_size=8, seed=42, watch="accuracy", patience=5),
     )
 

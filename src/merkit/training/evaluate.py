@@ -5,8 +5,7 @@ Every reading of a test split is counted in the run's record and shown with its 
 
 import math
 import shutil
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,12 +13,11 @@ import numpy as np
 
 from merkit.data.table import ClipTable
 from merkit.errors import ConfigError
-from merkit.evaluation.bootstrap import Interval
-from merkit.evaluation.measures import interval_of, measure_all
 from merkit.evaluation.seeds import seed_interval
-from merkit.schema import TargetSpec
 from merkit.training.answering import Answering, Told, answers_of
 from merkit.training.config import data_key
+from merkit.training.evaluated import Evaluation, evaluation_of, points
+from merkit.training.folds import are_folds, over_folds, side_by_side
 from merkit.training.panel import seen_of, weights_of
 from merkit.training.predictions import Predictions, ensemble
 from merkit.training.prior import training_prior
@@ -28,54 +26,6 @@ from merkit.training.run import Run, write_json
 __all__ = ["Evaluation", "Predictions", "ensemble", "evaluate_runs", "predictions_of"]
 
 Missing = Literal["model", "prior"]
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Evaluation:
-    """Figures of one or several runs on one split.
-
-    Args:
-        name: of the run, or `ensemble of …`.
-        split: which.
-        n: clips.
-        seeds: runs that the figures are a mean of.
-        measures: `target.measure` -> interval: over clips (bootstrap) for one run, over seeds (t) for several.
-        readings: how often this run's test split has been read, this time included; 0 for other splits.
-        clustered: whether the bootstrap drew whole groups (speakers, dialogues).
-        answering: how answers were made, where not in the plain way: `views12-T0.1`.
-    """
-
-    name: str
-    split: str
-    n: int
-    seeds: int
-    measures: Mapping[str, Interval]
-    readings: int = 0
-    clustered: bool = False
-    answering: str = ""
-
-    @property
-    def interval(self) -> str:
-        """What the brackets hold."""
-        if self.seeds > 1:
-            return f"95 % t interval over {self.seeds} seeds"
-        return f"95 % bootstrap interval over {'whole groups' if self.clustered else 'clips'}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON types; NaN becomes null."""
-        return {
-            "name": self.name,
-            "split": self.split,
-            "answering": self.answering,
-            "n": self.n,
-            "seeds": self.seeds,
-            "interval": self.interval,
-            "measures": {
-                key: [None if math.isnan(v) else round(v, 6) for v in (i.value, i.low, i.high)]
-                for key, i in self.measures.items()
-            },
-            "test_readings": self.readings,
-        }
 
 
 def predictions_of(
@@ -146,7 +96,8 @@ def evaluate_runs(
     missing: Missing = "model",
     told: Told = lambda done, total, last: None,
 ) -> list[Evaluation]:
-    """Evaluates runs; several seeds also as mean and as ensemble, several runs also together as one ensemble.
+    """Evaluates runs; several seeds also as mean and as ensemble, several runs also together: as one ensemble where they
+    answered for the same clips, as folds where none answered for a clip of another (mean over folds, and all clips at once).
 
     Args:
         paths: runs, each of one or of several seeds.
@@ -160,14 +111,18 @@ def evaluate_runs(
         told: of progress, in views of clips of one network.
 
     Raises:
-        ConfigError: the data lacks the split or what the runs need.
+        ConfigError: the data lacks the split or what the runs need; several runs answered for some clips in common and for
+            others not; weights for folds.
         StoreError: a run is not finished.
     """
     how, found = how or Answering(), []
     way = "-".join(part for part in (how.label, "prior" if missing == "prior" else "") if part)
     file = f"{split}-{way}" if way else split
+    bootstrap: dict[str, Any] = {"draws": draws, "answering": way}
     by_run = weights_of(weights, len(paths))
     together: list[tuple[Predictions, Run, float]] = []
+    folds: list[Predictions] = []
+    by_fold: list[dict[str, float]] = []
     tables: dict[str, ClipTable] = {}
     for path, weight in zip(paths, by_run, strict=True):
         top, begun = Run(path), len(found)
@@ -188,19 +143,36 @@ def evaluate_runs(
                 point = {key: value for key, value in points(made, run.specs).items() if not math.isnan(value)}
                 told_how = {"answering": way} if way else {}
                 readings = run.count_reading(str(root or run.config.data.root), len(made.ids), {**told_how, **point})
+        per_seed = [points(made, run.specs) for made, run in singles]
+        by_fold.append({key: float(np.mean([row[key] for row in per_seed])) for key in per_seed[0]})
         if len(singles) > 1:
-            per_seed = [points(made, run.specs) for made, run in singles]
             over = {key: seed_interval([row[key] for row in per_seed]) for key in per_seed[0]}
             found.append(
                 Evaluation(str(path), split, len(singles[0][0].ids), len(singles), over, readings, answering=way)
             )
         name = str(path) if len(singles) == 1 else f"ensemble of {len(singles)} seeds"
-        found.append(_of(name, split, ensemble([made for made, _ in singles]), singles[0][1], draws, readings, way))
+        folds.append(ensemble([made for made, _ in singles]))
+        found.append(evaluation_of(name, split, folds[-1], singles[0][1].specs, readings=readings, **bootstrap))
         write_json([item.to_dict() for item in found[begun:]], top.path / f"evaluation-{file}.json")
         together += [(made, run, weight) for made, run in singles]
-    if len(paths) > 1:
+    corpora = {run.record["data"]["name"] for _, run, _ in together}
+    if len(corpora) == 1 and are_folds(folds):
+        if len(weights):
+            raise ConfigError(
+                "--weight is of networks that answer together; these runs answered for clips of their own"
+            )
+        whole, count = side_by_side(folds), len(folds)
+        found += [
+            Evaluation(
+                f"mean of {count} folds", split, len(whole.ids), 1, over_folds(by_fold), answering=way, folds=count
+            ),
+            evaluation_of(f"all clips of {count} folds", split, whole, together[0][1].specs, **bootstrap),
+        ]
+    elif len(paths) > 1:
         whole = ensemble([made for made, _, _ in together], [weight for _, _, weight in together])
-        found.append(_of(f"ensemble of {len(together)} networks", split, whole, together[0][1], draws, 0, way))
+        found.append(
+            evaluation_of(f"ensemble of {len(together)} networks", split, whole, together[0][1].specs, **bootstrap)
+        )
     return found
 
 
@@ -208,34 +180,3 @@ def _persons(valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`(m,)` clips and `(m,)` places of the persons of whom anything is known, in order."""
     clip, place = np.nonzero(valid if valid.ndim == 2 else valid.any(axis=-1))
     return clip, place
-
-
-def _of(name: str, split: str, made: Predictions, run: Run, draws: int, readings: int, way: str) -> Evaluation:
-    figures = _intervals(made, [spec for spec in run.specs if spec.name in made.output], draws)
-    return Evaluation(name, split, len(made.ids), 1, figures, readings, made.groups is not None, way)
-
-
-def points(made: Predictions, specs: Sequence[TargetSpec]) -> dict[str, float]:
-    """`target.measure` -> value."""
-    return {
-        f"{spec.name}.{name}": value
-        for spec in specs
-        for name, value in measure_all(
-            spec, made.output[spec.name], made.target[spec.name], made.valid[spec.name]
-        ).items()
-    }
-
-
-def _intervals(made: Predictions, specs: Sequence[TargetSpec], draws: int) -> dict[str, Interval]:
-    return {
-        f"{spec.name}.{name}": interval
-        for spec in specs
-        for name, interval in interval_of(
-            spec,
-            made.output[spec.name],
-            made.target[spec.name],
-            made.valid[spec.name],
-            groups=made.units(spec.name),
-            draws=draws,
-        ).items()
-    }

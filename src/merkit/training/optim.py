@@ -41,8 +41,13 @@ class OptimConfig(Config):
     """Learning rate at the end of `linear`, `polynomial`, `cosine` and each restart, as a share of `lr`."""
     power: float = 1.0
     """Of `polynomial`."""
-    restarts: int = 3
-    """Cycles of `cosine_restarts`."""
+    restarts: int = Field(3, ge=1)
+    """Cycles of `cosine_restarts`, which together are the run."""
+    restart_growth: float = Field(1.0, ge=1)
+    """How much longer each cycle of `cosine_restarts` is than the one before: T_mult of Loshchilov and Hutter 2017."""
+    restart_steps: int = Field(0, ge=0)
+    """Steps of the first cycle of `cosine_restarts`, their T_0; as many follow as there are steps for, whatever `restarts` says.
+    0 = as long as makes `restarts` of them."""
     step_every: float = 0.5
     """`step`: share of all steps after which the rate is multiplied with `factor`, again and again."""
     factor: float = 0.1
@@ -104,31 +109,42 @@ def build_optimiser(module: nn.Module, config: OptimConfig) -> torch.optim.Optim
     return OPTIMISERS[config.name](parameter_groups(module, config), config)
 
 
-def _linear(t: float, c: OptimConfig) -> float:
+def _linear(t: float, c: OptimConfig, steps: int) -> float:
     return c.final + (1 - c.final) * (1 - t)
 
 
-def _polynomial(t: float, c: OptimConfig) -> float:
+def _polynomial(t: float, c: OptimConfig, steps: int) -> float:
     return c.final + (1 - c.final) * (1 - t) ** c.power
 
 
-def _cosine(t: float, c: OptimConfig) -> float:
+def _cosine(t: float, c: OptimConfig, steps: int) -> float:
     return c.final + (1 - c.final) * 0.5 * (1 + math.cos(math.pi * t))
 
 
-def _cosine_restarts(t: float, c: OptimConfig) -> float:
-    return _cosine(1.0 if t >= 1 else (t * c.restarts) % 1.0, c)
+def _cosine_restarts(t: float, c: OptimConfig, steps: int) -> float:
+    if t >= 1 and not c.restart_steps:
+        return c.final
+    # cycles of 1, g, g^2 …, in shares of the run
+    longer = c.restart_growth
+    length = c.restart_steps / steps if c.restart_steps else 1 / sum(longer**i for i in range(c.restarts))
+    # a hair before the edge is the edge: steps are whole, shares are rounded
+    if longer == 1:
+        t -= length * math.floor(t / length + 1e-9)
+    while t >= length * (1 - 1e-9):
+        t -= length
+        length *= longer
+    return _cosine(max(t / length, 0.0), c, steps)
 
 
-# share of the run after warm-up, in [0, 1] -> factor on the learning rate
-SCHEDULES: dict[str, Callable[[float, OptimConfig], float]] = {
-    "constant": lambda t, c: 1.0,
+# share of the run after warm-up, in [0, 1], and its steps after warm-up -> factor on the learning rate
+SCHEDULES: dict[str, Callable[[float, OptimConfig, int], float]] = {
+    "constant": lambda t, c, steps: 1.0,
     "linear": _linear,
     "polynomial": _polynomial,
     "cosine": _cosine,
     "cosine_restarts": _cosine_restarts,
-    "step": lambda t, c: c.factor ** math.floor(t / c.step_every + 1e-9),
-    "plateau": lambda t, c: 1.0,
+    "step": lambda t, c, steps: c.factor ** math.floor(t / c.step_every + 1e-9),
+    "plateau": lambda t, c, steps: 1.0,
 }
 
 
@@ -157,12 +173,13 @@ def build_schedule(
     """
     warm = round(config.warmup * total_steps) if config.warmup < 1 else round(config.warmup)
     warm = max(warm, round(min(config.warmup_epochs / epochs, 1.0) * total_steps))
+    rest = max(total_steps - warm, 1)
     shape = SCHEDULES[config.schedule]
 
     def factor(step: int) -> float:
         if step < warm:
             return (step + 1) / warm
-        return shape(min(1.0, (step - warm) / max(total_steps - warm, 1)), config)
+        return shape(min(1.0, (step - warm) / rest), config, rest)
 
     plateau = None
     if config.schedule == "plateau":

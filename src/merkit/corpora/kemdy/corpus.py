@@ -130,13 +130,14 @@ def _clip(
         streams.append(Stream("speech", tree.file(name.sound)))
     except MediaError as error:
         rejected.append(Rejected(name.id, f"{error.reason}: {name.sound}", "wav", what="speech"))
+    said = name.sound.removesuffix(".wav") + ".txt"
     try:
-        words = words_of(tree.place(name.sound.removesuffix(".wav") + ".txt"), options.marks)
+        words = words_of(tree.place(said), options.marks)
         if not words:
             raise MediaError("no words in its text")
         streams.append(Stream("text", None, text=words))
     except MediaError as error:
-        rejected.append(Rejected(name.id, error.reason, "txt", what="text"))
+        rejected.append(Rejected(name.id, f"{error.reason}: {said}", "txt", what="text"))
     if name.id in tables:
         streams.append(Stream("physiology", tables[name.id]))
     elif tables:
