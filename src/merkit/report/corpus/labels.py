@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from merkit.evaluation.agreement import agreement
 from merkit.evaluation.label_counts import co_occurrence, label_frequency
 from merkit.evaluation.spread import QUANTILES, spread
+from merkit.report.corpus.raters import rater_sections
 from merkit.report.corpus.reading import CountedCorpus
 from merkit.report.corpus.section import Section, cell
 
@@ -57,7 +57,7 @@ def label_sections(corpus: CountedCorpus) -> list[Section]:
         if kind == "multi_label":
             sections.append(_together(name, columns, drawn))
         if any(column.votes is not None for column in columns.values()):
-            sections += _raters(name, columns)
+            sections += rater_sections(name, columns)
     return sections
 
 
@@ -226,38 +226,3 @@ def _numbers(name: str, columns: "Mapping[str, TargetColumn]", corpus: CountedCo
         tuple(rows),
         drawings=drawings,
     )
-
-
-def _raters(name: str, columns: "Mapping[str, TargetColumn]") -> list[Section]:
-    """Agreement of raters whose votes are counts. Who said what is not known, and neither measure asks."""
-    rows: list[tuple[Any, ...]] = []
-    for part, column in columns.items():
-        if column.votes is None:
-            continue
-        votes = column.votes[column.votes.sum(1) > 0]
-        if not len(votes) or (votes != votes.round()).any():
-            continue
-        counts = votes.astype(np.int64)
-        raters = counts.sum(1)
-        said = np.full((len(counts), int(raters.max())), np.nan)
-        for row, each in enumerate(counts):
-            said[row, : raters[row]] = np.repeat(np.arange(counts.shape[1]), each)
-        found = agreement(said, {})
-        top = (counts == counts.max(1, keepdims=True)).sum(1) == 1
-        rows.append(
-            (part, len(counts), int(raters.min()), int(raters.max()), found["fleiss_kappa"], found["fleiss_items"],
-             found["alpha_nominal"], float((counts.max(1) / raters).mean()), float((2 * counts.max(1) > raters).mean()),
-             float(1 - top.mean()))
-        )  # fmt: skip
-    if not rows:
-        return []
-    notes = (
-        "Fleiss' kappa: over the clips that have the commonest number of raters; Krippendorff's alpha (nominal): over all "
-        "that have two or more. Share of the most chosen label: mean over clips; majority: more than half chose one label; "
-        "tied: no label was chosen most.",
-    )
-    columns_of = (
-        "split", "clips", "raters_min", "raters_max", "fleiss_kappa", "fleiss_items", "alpha_nominal",
-        "share_of_most_chosen", "share_with_majority", "share_tied",
-    )  # fmt: skip
-    return [Section(f"agreement-{name}", f"Agreement of raters: {name}", columns_of, tuple(rows), notes)]

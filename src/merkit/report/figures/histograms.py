@@ -61,6 +61,8 @@ def histograms(
                     for low, high, number, part in zip(edges[:-1], edges[1:], count, share, strict=True)
                 ]
             axes.set_xlim(edges[0], edges[-1])
+            if all((values == values.round()).all() for values in known.values()):
+                axes.locator_params(axis="x", integer=True)
             axes.set_ylim(0, axes.get_ylim()[1] * (1 + 0.07 * len(splits)))
             axes.set_xlabel((units or {}).get(panel, panel), fontsize=7.5)
             axes.set_ylabel("share", fontsize=7.5)
@@ -80,6 +82,8 @@ def _edges(values: np.ndarray, cut: bool) -> tuple[np.ndarray, bool]:
     low, high = float(values.min()), float(values.max())
     top = float(np.quantile(values, 0.99)) if cut else high
     if (values == values.round()).all():
+        if low == top:  # one number alone would fill the panel
+            low, top = low - 2, top + 2
         width = max(1, int(np.ceil((top - low + 1) / _MOST_BINS)))
         count = int(np.ceil((top - low + 1) / width))
         return low - 0.5 + width * np.arange(count + 1), high > top
