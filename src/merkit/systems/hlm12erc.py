@@ -38,8 +38,9 @@ from merkit.networks.speech_pretrained import load_speech_encoder
 from merkit.networks.text_pretrained import load_text_encoder
 from merkit.schema import TargetSpec
 from merkit.systems.hlm12erc_config import HLM12ERCConfig, PicturesConfig
-from merkit.systems.hlm12erc_data import load, started_from
+from merkit.systems.hlm12erc_data import load
 from merkit.systems.hlm12erc_presets import PRESETS
+from merkit.systems.hlm12erc_prompts import started_from
 from merkit.training.fit import Plan
 from merkit.training.measuring import measure_of
 from merkit.training.objective import Objective
@@ -99,17 +100,12 @@ def _reader(config: HLM12ERCConfig, name: str, width: int, *, weights: bool, sou
     encoder = config.encoders[name]
     if encoder == "stored":
         own = getattr(config, name)
-        return StoredFeatures(width, getattr(own, "pooling", "mean") if name == "speech" else "mean", own_width(own))
+        return StoredFeatures(width, own.pooling if name == "speech" else "mean", getattr(own, "out_features", 0))
     if name == "text":
         return _words(config, weights=weights)
     if name == "speech":
         return _voice(config)
     return _pictures(encoder, getattr(config, name), width, source)
-
-
-def own_width(own: Any) -> int:
-    """What a modality's vector is projected to; 0 = as it comes."""
-    return int(getattr(own, "out_features", 0))
 
 
 def _words(config: HLM12ERCConfig, *, weights: bool) -> nn.Module:

@@ -108,7 +108,7 @@ def loader_for(
     """
     rows = dialogue_context(table, *context)
     lengths = None
-    if trainer.bucket and train:
+    if trainer.bucket and train and not trainer.balance:  # sorted by length, batches would not hold classes evenly
         lengths = np.zeros(len(table), np.int64)
         for name in modalities:
             column = table.streams[name]
