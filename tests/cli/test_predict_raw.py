@@ -127,6 +127,7 @@ def test_a_turn_is_seen_behind_the_turn_before_it_and_no_other(made, tmp_path):
     alone = _asked(made / "run", "--text", "good day")
     np.testing.assert_array_equal(_prob(alone)[0], first[0])
     assert "speech, of which there is nothing here" in " ".join(alone["warnings"])
+    assert alone["clips"][0]["absent"] == {"speech": "the turn brings none"}
 
 
 def test_one_bad_clip_is_told_and_the_others_are_answered(made, tmp_path):

@@ -6,7 +6,7 @@ from merkit.corpora.storage import read_manifest
 from merkit.corpora.table import clip_table
 from merkit.features.store import FeatureStore
 from merkit.inference.making import Making
-from merkit.inference.raw_features import prepare_turns
+from merkit.inference.raw_features import NOT_BROUGHT, prepare_turns
 from merkit.inference.turns import Turn, manifest_of, turns_said
 
 
@@ -28,6 +28,7 @@ def test_a_stream_that_no_clip_has_is_there_without_a_token(tmp_path):
     assert table.provenance["scene"].source == "frames@0123456789ab"
     assert table.texts.tolist() == ["Hi!", "You?"]
     assert prepared.heard == frozenset()
+    assert prepared.absent == {clip: {"scene": NOT_BROUGHT} for clip in ("turn 1", "turn 2")}
     # beside tokens that are there, which stay as they are
     making = Making({"text": Letters()}, looked_at={"text": (Letters.id, 1), "face": ("net@0123456789ab", 3)})
     prepare_turns(manifest_of(turns_said(["Hi!", "You?"])), making, tmp_path / "both")

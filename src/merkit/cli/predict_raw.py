@@ -136,12 +136,16 @@ def answer_raw(
 
 def _notes(answers: "RawAnswers") -> list[str]:
     """What a reader must know: of all turns once, of single turns one line a reason."""
+    from merkit.inference.raw_features import NOT_BROUGHT
+
     notes = list(answers.predicted.warnings)
     reasons: dict[tuple[str, str], list[str]] = {}
     for clip, absent in answers.absent.items():
         for modality, why in absent.items():
             reasons.setdefault((modality, why), []).append(clip)
     for (modality, why), clips in reasons.items():
+        if why == NOT_BROUGHT and len(clips) == len(answers.absent):
+            continue  # which stands among the warnings
         named = ", ".join(clips[:3]) + (f" and {len(clips) - 3} more" if len(clips) > 3 else "")
         notes.append(f"{named}: without {modality}: {why}")
     return notes

@@ -44,6 +44,7 @@ def units(
     from merkit.data.group_folds import group_fold
     from merkit.errors import ConfigError
     from merkit.features import FeatureStore
+    from merkit.features.extraction_note import note_of_store, write_note
     from merkit.features.unit_tokens import write_unit_store
     from merkit.features.units import fit_units
 
@@ -58,6 +59,9 @@ def units(
     found.save(out)
     if store is not None:
         write_unit_store(held, out, store, collapse=collapse)
+        before = note_of_store(states)
+        own = {**before.get("encoders", {}), "speech": f"{out.absolute()}{':collapse' if collapse else ''}"}
+        write_note(store, {**before, "encoders": own})
     facts = {
         "units": len(found),
         "clips": len(found.about["clips"]),

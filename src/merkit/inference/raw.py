@@ -11,6 +11,7 @@ from merkit.errors import ConfigError
 from merkit.inference.making import Making, making_of
 from merkit.inference.raw_features import Prepared, prepare_turns
 from merkit.inference.regenerated import Named
+from merkit.schema import Clip
 from merkit.training.answering import Answering, Told
 from merkit.training.panel import Panel, common_specs, open_panel, weights_of
 from merkit.training.predict import predict_panel
@@ -100,6 +101,9 @@ def predict_manifest(
         )
     if "text" in options.without:
         manifest, options = _wordless(manifest), replace(options, asr=False)
+    # whatever the corpus of training calls them, here there are people who speak
+    kinds = {run.config.data.own_scale_by for top in tops for run in top.seeds()[:1] if run.config.data.own_scale}
+    manifest = _also_called(manifest, kinds)
     specs = common_specs([run for top in tops for run in top.seeds()], options.targets)
     weights = weights_of(options.weights, len(tops))
     makings = [_making(top, manifest, options) for top in tops]
@@ -133,6 +137,14 @@ def predict_manifest(
         {clip: _absent(done, clip, looked_at) for clip in ids},
         done[0].manifest.rejected,
     )
+
+
+def _also_called(manifest: Manifest, kinds: set[str]) -> Manifest:
+    def named(clip: Clip) -> Clip:
+        who = clip.groups.get("speaker")
+        return replace(clip, groups={**dict.fromkeys(kinds, who), **clip.groups}) if who else clip
+
+    return replace(manifest, clips=tuple(map(named, manifest.clips))) if kinds else manifest
 
 
 def _wordless(manifest: Manifest) -> Manifest:

@@ -20,8 +20,10 @@ from merkit.inference.inputs_again import FEATURES
 from merkit.inference.making import Making
 from merkit.schema import MODALITIES, Clip, Stream
 
-__all__ = ["Heard", "Prepared", "prepare_turns"]
+__all__ = ["NOT_BROUGHT", "Heard", "Prepared", "prepare_turns"]
 
+NOT_BROUGHT = "the turn brings none"
+"""Why a modality is absent of which there is no file and no word."""
 # where what a clip's words are from stands in its segments, if it brought them
 _BROUGHT = ("subtitles", "transcript")
 
@@ -118,6 +120,9 @@ def prepare_turns(
         if clip.id in failed:
             absent[clip.id] |= {name: failed[clip.id] for name in making.stored if name != "text"}
         streams = tuple(stream for stream in clip.streams if stream.modality != "text")
+        there = {stream.modality for stream in clip.streams}
+        wanted = [*making.looked_at, *(("text",) if making.words else ())]
+        absent[clip.id] |= {m: NOT_BROUGHT for m in wanted if m not in there and m not in absent[clip.id]}
         if clip.id in told and making.words:
             absent[clip.id].pop("text", None)
         if clip.id in told:
