@@ -13,8 +13,8 @@ from merkit.export.graph import graph_answers, ready, write_graph
 from merkit.models.classifier import FusionModel
 
 
-# the cheapest of each kind of difficulty: masks, ragged attention with persons and times, a scan
-@pytest.mark.parametrize(("name", "form"), [("concat", "onnx"), ("emotx", "torch-export"), ("context-gru", "onnx")])
+# masks, persons, times and attention within scenes at once; ONNX is tried on a trained run in tests/cli
+@pytest.mark.parametrize(("name", "form"), [("emotx", "torch-export")])
 def test_a_graph_says_what_the_network_says(name: str, form: str, tmp_path: Path) -> None:
     case = CASES[name]
     model, config = network(case), config_of(case)

@@ -1,8 +1,6 @@
 """A run as a Hugging Face model: the same answers in another process, by either order of imports, and as a run again."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,11 +8,13 @@ import numpy as np
 import pytest
 import torch
 from small_corpus import ARRAYS, small_table, write_arrays
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING
 
 from merkit.config import config_from
 from merkit.data.batch import Batch, collate
 from merkit.errors import ConfigError, MerkitError, StoreError
 from merkit.export import Exported, MerkitModel, MerkitProcessor, export_run
+from merkit.export.auto import introduce
 from merkit.export.config import MerkitConfig
 from merkit.export.parity import Answer, ParityError
 from merkit.report.notice import NOTICE
@@ -68,15 +68,36 @@ def test_another_process_gives_the_very_same_numbers(exported: Exported) -> None
     assert {"README.md", "config.json", "model.safetensors", "processor_config.json"} <= set(exported.files)
 
 
-def test_transformers_knows_merkit_whichever_is_imported_first(exported: Exported) -> None:
-    code = (
-        "from transformers import AutoConfig, AutoModel, AutoProcessor\n"
-        "import merkit\n"
-        f"c, p = AutoConfig.from_pretrained({str(exported.folder)!r}), AutoProcessor.from_pretrained({str(exported.folder)!r})\n"
-        "print(type(c).__name__, AutoModel._model_mapping[type(c)].__name__, type(p).__name__, c.modalities)"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.stdout.strip() == "MerkitConfig MerkitModel MerkitProcessor ['text', 'speech']", done.stderr
+def test_transformers_that_was_imported_first_is_told_too(exported: Exported) -> None:
+    import transformers
+
+    # the other order, and that nobody has to import merkit.export, is what the other process of `exported` has tried
+    config = type(transformers.AutoConfig.from_pretrained(str(exported.folder)))
+    for registered in (transformers.models.auto.modeling_auto.MODEL_MAPPING, PROCESSOR_MAPPING):
+        registered._extra_content.pop(config)
+    with pytest.raises(ValueError, match="Unrecognized configuration class"):
+        transformers.AutoModel.from_pretrained(str(exported.folder))
+    introduce()
+    assert type(transformers.AutoModel.from_pretrained(str(exported.folder))) is MerkitModel
+    assert type(transformers.AutoProcessor.from_pretrained(str(exported.folder))) is MerkitProcessor
+
+
+def test_a_module_is_told_of_merkit_when_it_is_imported_and_not_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+    (tmp_path / "lazy_library.py").write_text("names = []\n")
+    (tmp_path / "broken_library.py").write_text("whole = True\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    known = {"lazy_library": lambda: told.append("lazy"), "broken_library": lambda: 1 / 0}
+    monkeypatch.setattr("merkit.export.auto._INTRODUCTIONS", known)
+    assert told == []
+    import lazy_library  # ty: ignore[unresolved-import]
+
+    assert (told, lazy_library.names) == (["lazy"], [])
+    with pytest.warns(RuntimeWarning, match="not known to transformers"):
+        import broken_library  # ty: ignore[unresolved-import]
+    assert broken_library.whole
 
 
 def test_probabilities_are_those_of_predict_with_its_temperature(runs: Path, exported: Exported) -> None:

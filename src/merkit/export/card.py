@@ -4,10 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from merkit import __version__
+from merkit.data.table import ClipTable
+from merkit.errors import MerkitError
 from merkit.export.config import MerkitConfig
 from merkit.export.parity import Parity
 from merkit.export.tensors import input_names
 from merkit.report.notice import NOTICE
+from merkit.training.evaluate import predictions_of
+from merkit.training.predictions import Predictions
 from merkit.training.run import Run
 
 __all__ = ["card_of"]
@@ -21,7 +25,15 @@ _KINDS = {
 }
 
 
-def card_of(runs: Sequence[Run], config: MerkitConfig, form: str, parity: Parity, *, licence: str = "") -> str:
+def card_of(
+    runs: Sequence[Run],
+    config: MerkitConfig,
+    form: str,
+    parity: Parity,
+    *,
+    licence: str = "",
+    valid: ClipTable | None = None,
+) -> str:
     """Markdown with the header that the Hugging Face hub reads.
 
     Args:
@@ -30,6 +42,7 @@ def card_of(runs: Sequence[Run], config: MerkitConfig, form: str, parity: Parity
         form: of `merkit.export.folder.FORMS`.
         parity: what the check found.
         licence: of the weights; empty = to be settled by who publishes them.
+        valid: the run's valid clips, for intervals where the run has not been evaluated on them; None = they are not at hand.
     """
     record = runs[0].record
     data = record["data"]
@@ -61,7 +74,7 @@ def card_of(runs: Sequence[Run], config: MerkitConfig, form: str, parity: Parity
         *_inputs(config),
         *_use(config, form),
         *_data(data, licence, merged=runs[0].config.data.split.merge_valid),
-        *_worth(runs),
+        *_worth(runs, valid),
         "## Calibration",
         "",
         *_calibration(config),
@@ -152,10 +165,10 @@ def _data(data: Mapping[str, Any], licence: str, *, merged: bool) -> list[str]:
     return [*rows, ""]
 
 
-def _worth(runs: Sequence[Run]) -> list[str]:
+def _worth(runs: Sequence[Run], valid: ClipTable | None) -> list[str]:
     rows = ["## Measures", ""]
     for split in ("test", "valid"):
-        found = _measured(runs, split)
+        found = _measured(runs, split, valid if split == "valid" else None)
         if found:
             rows += [f"On {split}{found.pop('', '')}:", "", "| measure | value |", "|---|---|"]
             rows += [f"| {name} | {value} |" for name, value in found.items()] + [""]
@@ -168,10 +181,10 @@ def _worth(runs: Sequence[Run]) -> list[str]:
     return [*rows, ""]
 
 
-def _measured(runs: Sequence[Run], split: str) -> dict[str, str]:
+def _measured(runs: Sequence[Run], split: str, table: ClipTable | None) -> dict[str, str]:
     """Measure -> value with its interval, as far as the run's own files tell; what the interval is stands under ''."""
     if len(runs) == 1:
-        return _bootstrapped(runs[0], split)
+        return _bootstrapped(runs[0], split, table)
     from merkit.evaluation.seeds import seed_interval
 
     each = [_noted(run, split) for run in runs]
@@ -190,14 +203,12 @@ def _noted(run: Run, split: str) -> dict[str, float]:
     return {key: value for key, value in held.items() if "." in key and isinstance(value, int | float)}
 
 
-def _bootstrapped(run: Run, split: str) -> dict[str, str]:
+def _bootstrapped(run: Run, split: str, table: ClipTable | None) -> dict[str, str]:
     from merkit.evaluation.measures import interval_of
-    from merkit.training.predictions import Predictions
 
-    path = run.path / "predictions" / f"{split}.npz"
-    if not path.is_file():
+    held = _held(run, split, table)
+    if held is None:
         return {name: f"{value:.3f}" for name, value in _noted(run, split).items()}
-    held = Predictions.load(path)
     said = {"": f", {len(held.ids)} clips, with 95 % bootstrap intervals"}
     for spec in run.specs:
         found = interval_of(
@@ -210,6 +221,17 @@ def _bootstrapped(run: Run, split: str) -> dict[str, str]:
         )
         said |= {f"{spec.name}.{name}": str(interval) for name, interval in found.items()}
     return said
+
+
+def _held(run: Run, split: str, table: ClipTable | None) -> Predictions | None:
+    """What the run answered for a split, or answers now; None where its truth is not at hand."""
+    path = run.path / "predictions" / f"{split}.npz"
+    if path.is_file():
+        return Predictions.load(path)
+    try:
+        return None if table is None else predictions_of(run, table)
+    except MerkitError:
+        return None
 
 
 def _calibration(config: MerkitConfig) -> list[str]:

@@ -19,13 +19,13 @@ from merkit.networks.text_source import TextSource, find_text_source
 if TYPE_CHECKING:
     from merkit.export.config import MerkitConfig
 
-__all__ = ["carried", "encoders_in", "located"]
+__all__ = ["carried", "encoders_in", "located", "own_code"]
 
 _WEIGHTS = (".safetensors", ".bin", ".index.json")
 
 
 def encoders_in(model: nn.Module, config: dict[str, Any]) -> list[dict[str, Any]]:
-    """Encoders of a network that the config names: `keys`, `name`, `sha256` and `kind` of each.
+    """Encoders of a network that the config names: `keys`, `name`, `kind`, and the `limit` of a text encoder's tokenizer.
 
     Args:
         model: of the run.
@@ -42,8 +42,19 @@ def encoders_in(model: nn.Module, config: dict[str, Any]) -> list[dict[str, Any]
             continue
         keys = [key for key, value in _texts(config) if value and (value == name or _named(value) == name)]
         if keys:
-            found[name] = {"keys": keys, "name": name, "kind": kind, "sha256": "", "folder": "", "weights": False}
+            limit = module.tokeniser.limit if isinstance(module, TextEncoder) else 0
+            found[name] = {"keys": keys, "name": name, "kind": kind, "sha256": "", "folder": "", "limit": limit}
     return list(found.values())
+
+
+def own_code(config: dict[str, Any]) -> str:
+    """The class of somebody's own (`FILE.py:NAME`) that a config names; empty where there is none.
+
+    Example:
+        >>> own_code({"model": {"fusion": "mine.py:Gated"}}), own_code({"model": {"fusion": "concat"}})
+        ('mine.py:Gated', '')
+    """
+    return next((value for _, value in _texts(config) if ".py:" in value), "")
 
 
 def _named(value: str) -> str:
@@ -82,8 +93,7 @@ def carried(encoders: list[dict[str, Any]], config: dict[str, Any], out: Path, *
             wanted = file.name.startswith("model") or file.name == "pytorch_model.bin" if heavy else _small(file)
             if file.is_file() and wanted and (bundle or not heavy):
                 shutil.copyfile(file, target / file.name)
-        each["folder"], each["weights"] = f"encoders/{target.name}", bundle
-        each["limit"] = source.max_tokens
+        each["folder"] = f"encoders/{target.name}"
 
 
 def _small(file: Path) -> bool:

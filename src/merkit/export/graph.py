@@ -1,7 +1,10 @@
 """Networks as graphs: ONNX, and torch's own exported programs; any number of clips, tokens and persons."""
 
 import json
-from collections.abc import Sequence
+import logging
+import warnings
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +20,7 @@ from merkit.export.model import answer_of
 from merkit.export.parity import Answer
 from merkit.export.tensors import input_names, tensors_of
 from merkit.export.twins import traceable
+from merkit.networks.text_encoder import TextEncoder
 from merkit.schema import TargetSpec
 
 if TYPE_CHECKING:
@@ -55,6 +59,10 @@ class Graph(nn.Module):
         self.names = tuple(input_names(config))
         self.modalities, self.times = tuple(config.modalities), tuple(config.times)
         self.personal = tuple(name for name in config.modalities if config.streams.get(name, {}).get("per_entity"))
+        self.ids = tuple(name for name in config.modalities if config.streams.get(name, {}).get("dtype") == "ids")
+        limits = [part.tokeniser.limit for part in self.networks.modules() if isinstance(part, TextEncoder)]
+        self.limit = min(limits, default=0)
+        """Tokens of a text at most: an encoder has no more places than that. 0 = any number."""
         self.specs: tuple[TargetSpec, ...] = config.specs
         self.temperature = [dict(each) for each in config.temperature]
 
@@ -99,13 +107,38 @@ def write_graph(config: MerkitConfig, networks: Sequence[nn.Module], example: Ba
     if form == "torch-export":
         torch.export.save(program, path)
     else:
-        # one file up to what a protobuf may hold
-        made: Any = torch.onnx.export(
-            program, (), None, dynamo=True, verbose=False, input_names=list(graph.names), output_names=graph.answers
-        )
-        made.save(path)
+        _converted(program, graph, config).save(path)
     notes = {"inputs": list(graph.names), "outputs": graph.answers}
     (folder / "graph.json").write_text(json.dumps(notes, indent=1) + "\n", encoding="utf-8")
+
+
+def _converted(program: "ExportedProgram", graph: Graph, config: MerkitConfig) -> Any:
+    names: dict[str, Any] = {"input_names": list(graph.names), "output_names": graph.answers}
+    try:
+        with _quiet():
+            return torch.onnx.export(program, (), None, dynamo=True, verbose=False, **names)
+    except Exception as error:  # noqa: BLE001  the exporter has many kinds of error, all with the same meaning here
+        raise ConfigError(f"system {config.system}: ONNX cannot express its networks ({_last(error)})") from None
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Without what libraries say about one another, and what a first way says that a second one makes good."""
+    before = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(before)
+
+
+def _last(error: BaseException) -> str:
+    """What was wrong in the first place, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    return " ".join(str(error).split())[:300]
 
 
 def _traced(graph: Graph, config: MerkitConfig, example: Batch) -> "ExportedProgram":
@@ -115,10 +148,10 @@ def _traced(graph: Graph, config: MerkitConfig, example: Batch) -> "ExportedProg
     said = ""
     for strict in (True, False):
         try:
-            with torch.no_grad():
+            with torch.no_grad(), _quiet():
                 return torch.export.export(graph, tensors, dynamic_shapes=shapes, strict=strict)
         except Exception as error:  # noqa: BLE001  whatever a tracer raises, it means the same to a user
-            said = said or " ".join(str(error).split())[:300]
+            said = said or _last(error)
     raise ConfigError(f"system {config.system}: its networks cannot be traced ({said})")
 
 
@@ -130,7 +163,8 @@ def _sizes(graph: Graph, name: str) -> dict[int, Any]:
         return {0: Dim("clips"), 1: Dim("turns")}
     stream = name.removesuffix("_mask").removesuffix("_times") if name not in graph.modalities else name
     rows = Dim("rows" if "context" in graph.names else "clips")
-    time = Dim(f"{stream}_time")
+    most = {} if stream not in graph.ids or not graph.limit else {"max": graph.limit}
+    time = Dim(f"{stream}_time", **most)
     return {0: rows, 1: Dim("persons"), 2: time} if stream in graph.personal else {0: rows, 1: time}
 
 

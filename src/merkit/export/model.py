@@ -19,7 +19,7 @@ from transformers.utils.generic import ModelOutput
 
 from merkit.errors import StoreError, WeightError
 from merkit.export.config import MerkitConfig
-from merkit.export.encoders import located
+from merkit.export.encoders import located, own_code
 from merkit.export.tensors import batch_of
 from merkit.schema import TargetSpec
 
@@ -205,7 +205,7 @@ def _built(config: MerkitConfig, folder: Path | None) -> list[nn.Module]:
 
     system = find_system(config.system)
     own = config_from(system.config, located(config, folder))
-    if ":" in str(own.model.fusion if hasattr(own, "model") else ""):
+    if own_code(config.config):
         raise WeightError("this model has a fusion of somebody's own making: code that comes with a model is not run")
     # transformers may be about to build everything without memory; networks of merkit compute while they are built
     with torch.device("cpu"):

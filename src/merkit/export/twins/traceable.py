@@ -18,6 +18,9 @@ from merkit.export.twins.merc2020 import (
 )
 from merkit.export.twins.recurrent import TracedBiLSTM, TracedRecurrentContext
 from merkit.export.twins.sse_ft import TracedSSEFT
+from merkit.models.hlm12erc.dialogue_text import DialogueText
+from merkit.models.hlm12erc.sight import PictureVector
+from merkit.models.hlm12erc.words import WordMean
 from merkit.models.tuned import WaveStates
 from merkit.networks.x3d import X3D
 
@@ -50,6 +53,9 @@ TWINS: dict[type, type[nn.Module]] = {twin.__bases__[0]: twin for twin in _TWINS
 
 REFUSED: dict[type[nn.Module], str] = {
     WaveStates: "an encoder of speech that is trained along cuts waveforms by what is in them, clip by clip",
+    DialogueText: "which earlier turns of a dialogue are read depends on how long they are",
+    WordMean: "which earlier turns of a dialogue are read depends on how long they are",
+    PictureVector: "pictures are prepared by the encoder's own processor, outside of the network",
     X3D: "X3D convolves over the pictures of one clip at a time, and would see the padding behind a shorter one",
 }
 """Network -> why no graph can be made of it."""
