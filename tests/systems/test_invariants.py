@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from made_dialogues import made_dialogues, tiny_folder
 from safetensors.torch import load_file, save_file
 from small_clips import NAMES as QUESTIONS
 from small_clips import SIDE, small_clips
@@ -25,6 +26,7 @@ from merkit.data.sampler import EpochBatches
 from merkit.data.table import ClipTable, TargetColumn, TokenColumn
 from merkit.schema import TargetSpec
 from merkit.systems import find_system
+from merkit.systems.hlm12erc_prompts import tokenised
 from merkit.training.fit import Plan
 from merkit.training.module import collect
 from merkit.training.optim import parameter_groups
@@ -42,6 +44,10 @@ SMALL = {
     "tensor_mixer": (
         "width=8", "mixer.patch=2", "mixer.channels=12", "mixer.depth=1", "trainer.batch_size=8", "trainer.accelerator=cpu",
         "trainer.watch=loss",
+    ),
+    "hlm12erc": (
+        "trainer.batch_size=8", "trainer.accelerator=cpu", "feedforward=[{out_features: 12}]", "text.limit=0",
+        "modality_dropout=0.1", "fusion_width=16", "fusion_heads=2",
     ),
 }  # fmt: skip
 UNITS = ("speech_units=7", "unit_width=8", "unit_layers=1")
@@ -99,12 +105,24 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tensor_mixer-cross_attention": ("tensor_mixer:cross_attention", ()),
     "tensor_mixer-contrastive": ("tensor_mixer:contrastive", ()),
     "tensor_mixer-speech": ("tensor_mixer:speech_both", ()),
+    "hlm12erc-text": ("hlm12erc:text", ("text.encoder=tiny:bert",)),
+    "hlm12erc-attention": ("hlm12erc:offline", ("text.encoder=tiny:gpt2",)),
+    "hlm12erc-utterance": (
+        "hlm12erc:utterance",
+        ("text.encoder=tiny:gpt2", "speech.encoder=stored", "contrast=anchor", "loss=dice + 0.1*cross_entropy"),
+    ),
 }
 cases = pytest.mark.parametrize("case", sorted(CASES))
 
 
 def system_of(case: str) -> str:
     return CASES[case][0].split(":")[0]
+
+
+def own_changes(case: str) -> list[str]:
+    """The case's changes; encoders that they name as `tiny:bert` are made when somebody asks for them."""
+    named = [change.partition("tiny:") for change in CASES[case][1]]
+    return [before + (tiny_folder(kind) if tiny else "") for before, tiny, kind in named]
 
 
 MODALITIES = ("text", "speech", "face")
@@ -130,6 +148,11 @@ def corpus_for(case: str) -> ClipTable:
             streams = {"speech": streams["physiology"]}
         kept = ("text", "speech") if case == "tensor_mixer-two" else tuple(streams)
         return replace(corpus(), streams={name: streams[name] for name in kept})
+    if system_of(case) == "hlm12erc":
+        preset, own = CASES[case][0].partition(":")[2], own_changes(case)
+        config = override(find_system("hlm12erc").presets[preset](), [*SMALL["hlm12erc"], *own])
+        table = tokenised(config, made_dialogues())
+        return replace(table, streams={name: table.streams[name] for name in config.encoders})
     if system_of(case) != "emotx":
         table = corpus()
         pairs = ("sse_ft-pair", "sse_ft-bert_like", "sse_ft-co_attention")
@@ -170,7 +193,7 @@ def corpus(n: int = 24) -> ClipTable:
 
 
 def planned(case: str, *changes: str, table: ClipTable | None = None):
-    (system, _, preset), own = CASES[case][0].partition(":"), CASES[case][1]
+    (system, _, preset), own = CASES[case][0].partition(":"), own_changes(case)
     recipe = find_system(system)
     config = recipe.presets[preset]() if preset else recipe.config()
     config = override(config, [*SMALL[system], *own, *changes])
@@ -267,10 +290,12 @@ def test_5_it_can_learn_eight_clips_by_heart(case: str) -> None:
             "drop_path=0", "modality_dropout=0",
         ),
         "tensor_mixer": ("dropout=0", "modality_dropout=0"),
+        "hlm12erc": ("modality_dropout=0", "fusion_dropout=0"),
     }[system_of(case)]  # fmt: skip
     _, _, _, made = planned(case, *still, table=replace(table, split=np.full(8, "train")))
     batch = batch_of(table, np.arange(8), made)
     quick = {"fusion": (0.02, 150), "sse_ft": (0.005, 300), "merc2020": (0.02, 40), "tensor_mixer": (0.02, 150)}
+    quick["hlm12erc"] = (0.005, 300)
     lr, steps = quick.get(system_of(case), (0.005, 150))
     optimiser = torch.optim.Adam(made.model.parameters(), lr=lr)
     made.model.train()
