@@ -81,9 +81,12 @@ class FusionModel(nn.Module):
         context_kind: `gru`, `lstm` or `attention`.
         auxiliary: `outputs` also says what each modality alone answers, for multi-task training.
         late: the unimodal logits are added to the joint ones; absent modalities add nothing.
+        encoders: modality -> module in place of its projection, `Tokens (R, N, T, F)` -> `Tokens (R, N, T, width)`, with
+            `fit` (see `merkit.models.physiology.PhysiologyEncoder`).
 
     Raises:
-        ConfigError: an unknown family, pooling or context, or a parameter that the family does not have.
+        ConfigError: an unknown family, pooling or context, a parameter that the family does not have, or an encoder of what
+            is not there or of another width.
 
     Example:
         >>> emotion = TargetSpec("emotion", "single_label", ("joy", "anger", "neutral"))
@@ -111,6 +114,7 @@ class FusionModel(nn.Module):
         context_kind: Literal["gru", "lstm", "attention"] = "gru",
         auxiliary: bool = False,
         late: bool = False,
+        encoders: Mapping[str, nn.Module] | None = None,
     ) -> None:
         super().__init__()
         if not widths or not specs:
@@ -121,11 +125,14 @@ class FusionModel(nn.Module):
                 raise ConfigError(f"modality {name!r} cannot be called so; leave out dots and the words of torch.nn")
         if context not in ("none", "streams", "fused"):
             raise ConfigError(f"context is {context!r}; it can be none, streams or fused")
+        encoders = encoders or {}
+        if unknown := [name for name, module in encoders.items() if name not in widths or module.width != width]:
+            raise ConfigError(f"encoders of {', '.join(unknown)}: no such modality, or its states are not {width} wide")
         self.specs = tuple(specs)
         self.context, self.modality_dropout = context, modality_dropout
         self.auxiliary, self.late = auxiliary, late
         self.projections: Any = nn.ModuleDict(
-            {name: StreamProjection(dim, width, input_dropout) for name, dim in widths.items()}
+            {name: encoders.get(name) or StreamProjection(dim, width, input_dropout) for name, dim in widths.items()}
         )
         self.fusion: Any = build_fusion(
             fusion,

@@ -19,8 +19,10 @@ from merkit.errors import ConfigError
 from merkit.models.classifier import FusionModel
 from merkit.models.losses import EMBEDDING_LOSSES, build_loss
 from merkit.models.members import Members
+from merkit.models.physiology import PhysiologyEncoder
 from merkit.schema import TargetSpec
 from merkit.systems.data import DataConfig
+from merkit.systems.physiology import WindowsConfig, check_windows, windows_encoder
 from merkit.training.config import TrainerConfig
 from merkit.training.fit import Plan
 from merkit.training.measuring import measure_of
@@ -56,6 +58,8 @@ class ModelConfig(Config):
     """What reads the turns."""
     members: int = Field(1, ge=1)
     """Networks that are trained side by side and answer as one."""
+    physiology: WindowsConfig = WindowsConfig()
+    """How physiology is read, where it is raw windows: `model.physiology.encoder=true` learns an encoder of them."""
     late: bool = False
     """Add the logits of heads that see one modality alone to the joint ones."""
 
@@ -126,7 +130,9 @@ def build_model(config: FusionConfig, widths: dict[str, int], specs: tuple[Targe
 
 
 def _network(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> FusionModel:
-    c = config.model
+    c, encoders = config.model, {}
+    if c.physiology.encoder and "physiology" in widths:
+        encoders["physiology"] = windows_encoder(c.physiology, c.width, c.dropout)
     return FusionModel(
         widths,
         specs,
@@ -142,6 +148,7 @@ def _network(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSp
         context_kind=c.context_kind,
         auxiliary=config.objective.auxiliary > 0,
         late=c.late,
+        encoders=encoders,
     )
 
 
@@ -150,9 +157,15 @@ def plan(config: FusionConfig, table: ClipTable) -> Plan:
     train = table.where("train")
     specs = tuple(column.spec for column in table.targets.values())
     model: Any = build_model(config, {name: column.width for name, column in table.streams.items()}, specs)
+    if config.model.physiology.encoder and "physiology" in config.data.own_scale:
+        # features of unknown columns are brought to a person's scale one by one, the marks of what was measured too
+        raise ConfigError("data.own_scale=[physiology] knows raw windows in `merkit train tensor_mixer` alone")
     model.fit_standardiser(train.streams)
     for name, layer in model.projections.items():
-        check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
+        if isinstance(layer, PhysiologyEncoder):
+            check_windows(layer, table, name)
+        else:
+            check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
     c = config.objective
     losses = {
         spec.name: build_loss(

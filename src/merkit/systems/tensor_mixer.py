@@ -19,7 +19,6 @@ from merkit.data.token_sampling import Sampling, TokenSampling
 from merkit.errors import ConfigError
 from merkit.models.losses import build_loss
 from merkit.models.low_rank import adapt
-from merkit.models.physiology import PhysiologyEncoder
 from merkit.models.started import load_fitting
 from merkit.models.tensor_mixer import TensorMixer
 from merkit.models.tuned import TextStates, WaveStates
@@ -27,8 +26,9 @@ from merkit.networks.speech_clock import SAMPLE_RATE
 from merkit.networks.speech_pretrained import load_speech_encoder
 from merkit.networks.text_pretrained import load_text_encoder
 from merkit.schema import TargetSpec
+from merkit.systems.physiology import check_windows, windows_encoder
 from merkit.systems.tensor_mixer_config import TensorMixerConfig
-from merkit.systems.tensor_mixer_data import layout_of, load
+from merkit.systems.tensor_mixer_data import load
 from merkit.systems.tensor_mixer_presets import PRESETS
 from merkit.training.fit import Plan
 from merkit.training.measuring import measure_of
@@ -121,10 +121,7 @@ def _encoders(config: TensorMixerConfig, modalities: tuple[str, ...], *, weights
     if tune.speech and "speech" in modalities:
         made["speech"] = WaveStates(load_speech_encoder(tune.speech, freeze_layers=tune.freeze_speech))
     if config.physiology.encoder and "physiology" in modalities:
-        own = config.physiology
-        made["physiology"] = PhysiologyEncoder(
-            layout_of(own).samples, own.width, hidden=own.hidden, dropout=config.dropout
-        )
+        made["physiology"] = windows_encoder(config.physiology, config.physiology.width, config.dropout)
     if lora.rank:
         if missing := set(lora.modalities) - set(made) | {"physiology"} & set(lora.modalities):
             raise ConfigError(f"tune.lora.modalities: no encoder of {', '.join(sorted(missing))} is trained along")
@@ -170,6 +167,8 @@ def plan(config: TensorMixerConfig, table: ClipTable) -> Plan:
         model.fit_standardiser(train.streams)
         for name, layer in model.scales.items():
             check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
+        if "physiology" in model.encoders:
+            check_windows(model.encoders["physiology"], table)
     losses = {spec.name: _loss(config, spec, train.targets[spec.name]) for spec in specs}
     return Plan(
         table=table,

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from merkit.config import Config
 from merkit.systems.data import DataConfig
+from merkit.systems.physiology import WindowsConfig
 from merkit.training.config import TrainerConfig
 from merkit.training.optim import OptimConfig
 
@@ -76,20 +77,11 @@ class TuneConfig(Config):
     """Learn less of them."""
 
 
-class PhysiologyConfig(Config):
+class PhysiologyConfig(WindowsConfig):
     """How physiology is read. Without it here, its tokens are features like any other."""
 
-    encoder: bool = False
-    """Learn an encoder of raw windows (`merkit extract --encoder physiology=physiology-windows`): 1-D convolutions for each
-    signal."""
-    window_s: float = Field(10.0, gt=0)
-    """Seconds of a window, as extracted."""
-    rates_hz: dict[str, float] = {}  # noqa: RUF012
-    """Signal -> samples a second, as extracted; empty = those of the extractor by default."""
     width: int = Field(64, ge=1)
-    """Of the encoder's states."""
-    hidden: int = Field(32, ge=1)
-    """Its convolution channels."""
+    """Of the encoder's states, which are projected like any other features."""
 
 
 class TensorMixerConfig(Config):

@@ -11,13 +11,13 @@ from merkit.data.table import ClipTable, TargetColumn
 from merkit.data.votes import NearestCentroid, TieRule, hard, peak, with_hard, with_soft
 from merkit.errors import ConfigError
 from merkit.features.physiology_columns import measured_windows
-from merkit.features.physiology_windows import WindowLayout, window_layout
 from merkit.systems.data import load_table, on_own_scale, targets_of
+from merkit.systems.physiology import layout_of
 from merkit.systems.sse_ft_encoders import checked_waveforms
-from merkit.systems.tensor_mixer_config import PhysiologyConfig, TensorMixerConfig
+from merkit.systems.tensor_mixer_config import TensorMixerConfig
 from merkit.systems.text_encoder import word_ids
 
-__all__ = ["layout_of", "load"]
+__all__ = ["load"]
 
 _PUBLISHED = (EMOTION.name, AFFECT.name)
 
@@ -44,22 +44,6 @@ def load(config: TensorMixerConfig, *, root: Path | None = None, split: str | No
         streams = {name: own for name, own in streams.items() if name in config.data.modalities}
     table = replace(table, streams=streams, provenance=about, targets=targets)
     return checked_waveforms(table, config.tune.speech) if config.tune.speech and "speech" in streams else table
-
-
-def layout_of(config: PhysiologyConfig) -> WindowLayout:
-    """What the columns of raw windows of physiology are.
-
-    Raises:
-        ConfigError: no such signal, or a rate that is none.
-
-    Example:
-        >>> layout_of(PhysiologyConfig(window_s=5.0, rates_hz={"eda": 8.0})).width
-        41
-    """
-    try:
-        return window_layout({"window_s": config.window_s, "rates_hz": config.rates_hz or None})
-    except ValueError as error:
-        raise ConfigError(f"physiology: {error}") from None
 
 
 def _reads_words(config: TensorMixerConfig) -> bool:
