@@ -37,7 +37,7 @@ class Study:
 def _crema() -> dict[str, tuple[str, ...]]:
     return {
         f"{mode}+{fusion}_{fold}": (f"labels.mode={mode}", *FUSIONS[fusion], f"data.split.fold={fold}")
-        for fusion, fold, mode in itertools.product(("concat", "tensor_mixer"), range(5), MODES)
+        for fusion, fold, mode in itertools.product(("concat",), range(5), MODES)
     }
 
 
@@ -47,44 +47,27 @@ def _goemotions() -> dict[str, tuple[str, ...]]:
 
 def _ravdess() -> dict[str, tuple[str, ...]]:
     scales = {"plain": ("data.own_scale=[]",), "own": ("data.own_scale=[speech]",)}
-    families = ("concat", "tensor", "tensor_mixer", "low_rank", "cross_attention")
-    seen = {**dict.fromkeys(families, "speech,text"), "speech-alone": "speech"}
+    families = ("concat", "tensor", "low_rank", "cross_attention", "tensor_mixer")
+    both, alone = ("data.modalities=[speech,text]",), ("data.modalities=[speech]", "data.text_encoder=")
+    seen = {**dict.fromkeys(families, both), "speech-alone": alone}
     return {
         f"{scale}+{name}_{fold}": (
             *scales[scale],
             *FUSIONS.get(name, FUSIONS["concat"]),
-            f"data.modalities=[{streams}]",
+            *streams,
             f"data.split.out={fold}",
         )
         for fold, scale, (name, streams) in itertools.product(range(1, 5), scales, seen.items())
     }
 
 
-# what cross-validation within the training clips chose for each family (study merc2020-search)
-CHOSEN: dict[str, tuple[str, ...]] = {}
-SETTINGS = {f"dropout-{dropout}": (f"dropout={dropout}",) for dropout in (0.2, 0.5)}
 _MERC_FAMILIES = tuple(name for name in FUSIONS if name != "cross_attention")
-
-
-def _merc_search() -> dict[str, tuple[str, ...]]:
-    return {
-        f"{name}+{setting}_{fold}": (*FUSIONS[name], *changes, *_BLOCKS, f"data.split.fold={fold}")
-        for name, (setting, changes), fold in itertools.product(_MERC_FAMILIES, SETTINGS.items(), range(3))
-    }
-
-
-_BLOCKS = (
-    "data.root=.work/tensor-mixer/merc2020-train",
-    "data.split.kind=kfold",
-    "data.split.by=block",
-    "data.split.folds=3",
-)
 
 
 def _merc() -> dict[str, tuple[str, ...]]:
     seen = {"two-way": "data.modalities=[text,speech]", "three-way": "data.modalities=[text,speech,face]"}
     return {
-        f"{way}+{name}": (*FUSIONS[name], *CHOSEN.get(name, ()), modalities)
+        f"{way}+{name}": (*FUSIONS[name], modalities)
         for name, (way, modalities) in itertools.product(_MERC_FAMILIES, seen.items())
     }
 
@@ -93,6 +76,5 @@ STUDIES: Mapping[str, Study] = {
     "crema_votes": Study("crema_votes", _crema, tuple("01234")),
     "goemotions": Study("goemotions", _goemotions),
     "ravdess": Study("ravdess", _ravdess, tuple("1234")),
-    "merc2020-search": Study("merc2020", _merc_search, tuple("012")),
     "merc2020": Study("merc2020", _merc),
 }

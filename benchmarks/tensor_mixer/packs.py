@@ -5,7 +5,6 @@
 crema-votes: a row per recording of CREMA-D. What crowds saw in it (voice and face together) is the target; what OTHER raters
 heard in the voice alone and saw in the face alone stands in for features, because there are no recordings here.
 goemotions: comments and their labels in seven groups, as shares.
-merc2020: the organiser's features with the pack's blocks of 50 rows as groups; merc2020-train: its training rows alone.
 """
 
 import argparse
@@ -101,16 +100,6 @@ def main(out: Path) -> None:
         emotion=np.concatenate([shares(votes) for _, votes in parts.values()]),
         labels=np.array(EKMAN7.labels),
     )
-
-    with np.load(root() / "merc2020_val_bn" / "data.npz") as pack:
-        columns = {name: pack[name] for name in pack.files}
-    rows, labels = len(columns["index"]), columns.pop("label_names")
-    columns["block"] = columns["index"] // 50
-    train = columns["split"] == "train"
-    assert all(len(set(columns["split"][columns["block"] == block])) == 1 for block in set(columns["block"]))
-    write(out / "merc2020", **columns, label_names=labels)
-    own = {name: x[train] for name, x in columns.items() if len(x) == rows}
-    write(out / "merc2020-train", **own, label_names=labels)
 
 
 if __name__ == "__main__":
