@@ -42,7 +42,7 @@ def test_shares_and_heads_are_the_published_ones():
     for total in (7, 64, 512, 1024):
         shares = proportional_widths([50, 2048, 768], total)
         assert sum(shares) == total and min(shares) > 0
-    with pytest.raises(ConfigError, match=r"fusion.width=2"):
+    with pytest.raises(ConfigError, match="fusion_width=2"):
         proportional_widths([1, 1, 1], 2)
     assert [heads_of_degree(512, d) for d in (1, 2, 3, 4)] == [1, 2, 4, 8]
     assert heads_of_degree(768, 3) == 3  # whatever a comment beside the published key says

@@ -95,13 +95,31 @@ def test_of_a_prepared_folder_it_reads_what_is_switched_on(prepared, tmp_path):
     table = SYSTEM.load(both, split="valid")
     assert set(table.streams) == {"text", "speech", "scene"} and set(table.split) == {"valid"}
     assert table.streams["scene"].x.dtype == np.uint8 and table.streams["speech"].width == 320
-    made = SYSTEM.plan(both, SYSTEM.load(both))
+    table = SYSTEM.load(override(both, ["fusion=multi_headed_attn", "fusion_width=16", "fusion_heads=2"]))
+    both = override(both, ["fusion=multi_headed_attn", "fusion_width=16", "fusion_heads=2"])
+    made = SYSTEM.plan(both, table)
     assert isinstance(made.model.readers["speech"], WaveformLayers)
     assert made.model.readers["scene"].shape.tolist() == [SIDE, SIDE] and made.context == (-1, 0)
     assert (
         SYSTEM.sampling(both, table).streams["scene"].limit == 2
         and SYSTEM.sampling(both, table).streams["speech"].limit == 2
     )
+    # all three are read, learn, and are answered for alike by weights that are loaded
+    batch = collate(
+        table,
+        np.arange(8),
+        modalities=made.modalities,
+        context=dialogue_context(table, *made.context),
+        sampling=made.sampling,
+    )
+    made.objective(made.model, batch).backward()
+    assert [name for name, p in made.model.named_parameters() if p.requires_grad and p.grad is None] == []
+    again = SYSTEM.build_model(both, {name: column.width for name, column in table.streams.items()}, made.specs)
+    again.load_state_dict(made.model.state_dict())
+    with torch.no_grad():
+        out, other = made.model.eval().outputs(batch), again.eval().outputs(batch)
+    assert torch.equal(out.logits["emotion"], other.logits["emotion"])
+    assert out.attention["modalities"].shape == (8, 3, 3) and out.present["text"].tolist() == [i != 6 for i in range(8)]
     with pytest.raises(ConfigError, match=r"face.encoder=stored: .* holds no face"):
         SYSTEM.load(override(text, ["face.encoder=stored"]))
     with pytest.raises(ConfigError, match=r"speech.encoder=waveform: .* holds no speech"):
@@ -164,7 +182,8 @@ def test_a_run_trains_answers_and_can_be_begun_with(prepared, tmp_path):
         answers.append(collect(model, loader, model.specs)["emotion"][0])
     np.testing.assert_allclose(answers[1], answers[0], atol=1e-5)
     np.testing.assert_allclose(answers[2], answers[0], atol=1e-5)
-    # begin with it: everything that fits is taken
+    # begin with it: everything that fits is taken, and it is said whose labels it saw
+    assert SYSTEM.load(override(config, [f"start={tmp_path / 'run'}"])).provenance["text"].fitted_on == ("train",)
     torch.manual_seed(1)
     begun = SYSTEM.plan(override(config, [f"start={tmp_path / 'run'}"]), SYSTEM.load(config)).model
     held = load_file(tmp_path / "run" / "model.safetensors")

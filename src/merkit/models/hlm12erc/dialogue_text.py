@@ -24,8 +24,8 @@ __all__ = ["DialogueText", "TurnAttention", "TurnPooling", "special_ids"]
 TurnPooling = Literal["auto", "last", "mean"]
 TurnAttention = Literal["turns", "whole"]
 
-# Padded tokens that cost less than starting another pass through all layers: measured with MiniLM on two cores; a GPU would
-# rather pad.
+# Padded tokens that cost about as much as starting another pass through all layers, by estimate for six layers of 384; a GPU
+# would rather pad.
 _WORTH_A_PASS = {"cpu": 24}
 _WORTH_A_PASS_ELSEWHERE = 4096
 # the turn of padding, behind all others (exact as a float, which is how torch hands it on)

@@ -24,7 +24,7 @@ def proportional_widths(widths: Sequence[int], total: int) -> list[int]:
         [90, 242, 180]
     """
     if total < len(widths):
-        raise ConfigError(f"fusion.width={total} is not enough for {len(widths)} modalities")
+        raise ConfigError(f"fusion_width={total} is not enough for {len(widths)} modalities")
     shares = [max(total * width // sum(widths), 1) for width in widths]
     shares[max(range(len(widths)), key=lambda i: widths[i])] += total - sum(shares)
     return shares
@@ -89,7 +89,7 @@ class MultiHeadedFusion(nn.Module):
     ) -> None:
         super().__init__()
         if width % heads:
-            raise ConfigError(f"fusion.width={width} is no multiple of fusion.heads={heads}")
+            raise ConfigError(f"fusion_width={width} is no multiple of fusion_heads={heads}")
         self.streams = PooledStreams(widths, pooling, learned=False)
         self.shares = dict(zip(widths, proportional_widths(list(self.streams.widths.values()), width), strict=True))
         self.project = nn.ModuleDict({name: nn.Linear(self.streams.widths[name], s) for name, s in self.shares.items()})
