@@ -41,10 +41,6 @@ def _crema() -> dict[str, tuple[str, ...]]:
     }
 
 
-def _goemotions() -> dict[str, tuple[str, ...]]:
-    return {mode: (f"labels.mode={mode}",) for mode in MODES}
-
-
 def _ravdess() -> dict[str, tuple[str, ...]]:
     scales = {"plain": ("data.own_scale=[]",), "own": ("data.own_scale=[speech]",)}
     families = ("concat", "tensor", "low_rank", "cross_attention", "tensor_mixer")
@@ -74,7 +70,6 @@ def _merc() -> dict[str, tuple[str, ...]]:
 
 STUDIES: Mapping[str, Study] = {
     "crema_votes": Study("crema_votes", _crema, tuple("01234")),
-    "goemotions": Study("goemotions", _goemotions),
     "ravdess": Study("ravdess", _ravdess, tuple("1234")),
     "merc2020": Study("merc2020", _merc),
 }

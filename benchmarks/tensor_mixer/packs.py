@@ -4,7 +4,6 @@
 
 crema-votes: a row per recording of CREMA-D. What crowds saw in it (voice and face together) is the target; what OTHER raters
 heard in the voice alone and saw in the face alone stands in for features, because there are no recordings here.
-goemotions: comments and their labels in seven groups, as shares.
 """
 
 import argparse
@@ -88,18 +87,6 @@ def main(out: Path) -> None:
     target = {"emotion": shares(found["both"].votes), "labels": np.array(CREMA_D6.labels)}
     # everything is train until a fold of actors is taken out
     write(out / "crema-votes", id=ids, actor=actor, split=np.full(len(ids), "train"), **shown, **target)
-
-    parts = {split: goemotions_votes(part, groups=True) for split, part in (("train", "train"), ("valid", "dev"))}
-    texts = [text for said, _ in parts.values() for text in said]
-    from merkit.features.sentences import sentence_encoder
-
-    write(
-        out / "goemotions",
-        split=np.repeat(list(parts), [len(said) for said, _ in parts.values()]),
-        text=sentence_encoder("minilm")(texts),
-        emotion=np.concatenate([shares(votes) for _, votes in parts.values()]),
-        labels=np.array(EKMAN7.labels),
-    )
 
 
 if __name__ == "__main__":

@@ -31,7 +31,7 @@ from merkit.evaluation.softlabels import (
 
 Measure = Callable[[np.ndarray, np.ndarray], float]
 DRAWS = 1000
-OVER_CLIPS = (tie_aware_accuracy, expected_accuracy, kl_divergence, soft_cross_entropy, nll)
+OVER_CLIPS = (accuracy, tie_aware_accuracy, expected_accuracy, kl_divergence, soft_cross_entropy, nll)
 BINS = 15
 
 
