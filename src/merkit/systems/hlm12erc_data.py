@@ -44,6 +44,9 @@ def load(config: HLM12ERCConfig, *, root: Path | None = None, split: str | None 
         targets={name: mapped(table.targets[name], data.label_map) for name in _targets(config, table)},
     )
     _check_samples(config, table)
+    if table.dialogue is None or table.turn is None:
+        # clips of somebody's own, also for a run that was trained on dialogues: each is a dialogue of one turn
+        table = replace(table, dialogue=table.ids, turn=np.zeros(len(table), np.int64))
     if config.encoders.get("text", "stored") != "stored":
         table = tokenised(config, table)
     whole = arranged(table, data.model_copy(update={"num_data": 0}), where=where, moved=root is not None, split=split)
