@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from transformers.feature_extraction_utils import BatchFeature
 from transformers.processing_utils import ProcessorMixin
 
-from merkit.errors import StoreError
+from merkit.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
     from merkit.export.config import MerkitConfig
@@ -40,6 +41,7 @@ class MerkitProcessor(ProcessorMixin):
     def __init__(self, merkit: Mapping[str, Any] | None = None, **kwargs: Any) -> None:
         super().__init__()
         self.merkit = dict(merkit or {})
+        self.folder: Path | None = None
 
     @classmethod
     def of(cls, config: "MerkitConfig") -> "MerkitProcessor":
@@ -59,10 +61,12 @@ class MerkitProcessor(ProcessorMixin):
 
         Args:
             clips: stream -> tokens of each clip: `(T, D)`, one vector `(D,)`, a `TokenSequence` (whose times are kept), or, for
-                streams of persons, person -> tokens. What is left out is absent.
+                streams of persons, person -> tokens. Words where the model reads words: text becomes ids by its encoder's
+                own tokenizer. What is left out is absent.
 
         Raises:
             ConfigError: a stream that the model does not take, or tokens of another width.
+            WeightError: the tokenizer is neither beside the model nor on this machine.
         """
         from merkit.data.batch import collate
         from merkit.data.context import dialogue_context
@@ -71,7 +75,7 @@ class MerkitProcessor(ProcessorMixin):
         from merkit.systems.system import find_system
 
         config = self.config
-        table = table_of(config, clips)
+        table = table_of(config, [self._told(clip) for clip in clips])
         system = find_system(config.system)
         from merkit.config import config_from
 
@@ -85,6 +89,27 @@ class MerkitProcessor(ProcessorMixin):
             sampling=system.sampling(own, table),
         )
         return BatchFeature(tensors_of(config, batch))
+
+    def _told(self, clip: Mapping[str, Any]) -> dict[str, Any]:
+        """A clip with its words as ids."""
+        said = {name: given for name, given in clip.items() if isinstance(given, str)}
+        if not said:
+            return dict(clip)
+        made = self._tokeniser(list(said.values())).ids
+        ids = {name: np.array(own, np.float32)[:, None] for name, own in zip(said, made, strict=True)}
+        return {**clip, **ids}
+
+    @cached_property
+    def _tokeniser(self) -> Any:
+        from merkit.networks.text_source import find_text_source
+        from merkit.networks.text_tokens import load_tokeniser
+
+        each = next((each for each in self.merkit.get("encoders", ()) if each["kind"] == "text"), None)
+        if each is None:
+            raise ConfigError("this model reads no words: give it tokens")
+        own = None if self.folder is None else self.folder / (each["folder"] or each["name"])
+        name = str(own) if own is not None and (own / "config.json").is_file() else each["name"]
+        return load_tokeniser(find_text_source(name), lambda _: each["limit"])
 
     def save_pretrained(self, save_directory: str | Path, push_to_hub: bool = False, **kwargs: Any) -> list[str]:
         """Writes `processor_config.json`."""
@@ -111,6 +136,8 @@ class MerkitProcessor(ProcessorMixin):
             hub = {key: kwargs[key] for key in ("revision", "token", "cache_dir", "local_files_only") if key in kwargs}
             path = cached_file(str(pretrained_model_name_or_path), _FILE, **hub)
             content = json.loads(Path(str(path)).read_text(encoding="utf-8"))
-            return cls(content["merkit"])
+            made = cls(content["merkit"])
+            made.folder = Path(str(path)).parent
+            return made
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"{pretrained_model_name_or_path}: no merkit processor ({error})") from None

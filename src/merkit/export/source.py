@@ -90,10 +90,8 @@ class Source:
 
     def describe(self, folder: Path, *, bundle: bool, portable: bool) -> list[str]:
         """Files that say what the encoders are."""
-        if not portable:
-            return []
         own = self.runs[0].config
-        if code := own_code(own.to_dict()):
+        if portable and (code := own_code(own.to_dict())):
             raise ConfigError(
                 f"{self.run.path}: it holds a class of your own ({code}), and code does not travel with a Hugging Face model; "
                 "--to onnx or torch-export needs none"
@@ -102,7 +100,7 @@ class Source:
         return [
             f"{each['name']} ({each['kind']} encoder) is referred to by name; --bundle takes it along"
             for each in self.config.encoders
-            if not each["folder"]
+            if portable and not each["folder"]
         ]
 
     def records(self, folder: Path) -> None:
