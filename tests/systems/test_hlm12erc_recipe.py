@@ -234,6 +234,10 @@ def test_encoders_have_a_rate_of_their_own_and_contrast_is_of_training_alone():
         plain.model.load_state_dict(made.model.state_dict())
         torch.testing.assert_close(judged, plain.objective.eval()(plain.model.eval(), batch))
     assert trained > judged + 0.05
+    # stored features of words are of the utterance alone
+    stored = override(config, ["text.encoder=stored"])
+    table = replace(table, streams={**table.streams, "text": table.streams["speech"]})
+    assert SYSTEM.plan(stored, table).context == (0, 0)
 
 
 def test_word_vectors_of_a_file_learn_along_and_survive_words_that_nobody_knows(tmp_path):

@@ -181,9 +181,13 @@ def plan(config: HLM12ERCConfig, table: ClipTable) -> Plan:
         optim=_rates(config, model),
         trainer=config.trainer,
         measure=measure_of(specs, (config.trainer.watch, *config.trainer.best_by)),
-        context=(config.data.earlier, 0) if config.text.context and "text" in widths else (0, 0),
+        context=(config.data.earlier, 0) if _reads_dialogues(config, widths) else (0, 0),
         sampling=sampling(config, table),
     )
+
+
+def _reads_dialogues(config: HLM12ERCConfig, widths: Mapping[str, int]) -> bool:
+    return config.text.context and "text" in widths and config.encoders["text"] != "stored"
 
 
 def _begin(model: HLM12ERC, source: Path) -> None:
