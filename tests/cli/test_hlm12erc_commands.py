@@ -116,7 +116,7 @@ def trained(work, prepared):
     merkit(
         "train", "hlm12erc", f"data.root={prepared}", *(f"{name}.encoder={folder}" for name, folder in encoders.items()),
         "text.template=light", "speech.max_s=0.3", "scene.frames=3", "fusion=multi_headed_attn", "fusion_width=12",
-        "fusion_heads=2", "modality_dropout=0.1", "optim.lr=0.01", "trainer.batch_size=13", "trainer.max_epochs=6",
+        "fusion_heads=2", "modality_dropout=0.1", "optim.lr=0.01", "trainer.batch_size=9", "trainer.max_epochs=10",
         "trainer.accelerator=cpu", "--out", work / "run", "--json",
     )  # fmt: skip
     return work / "run"
@@ -130,6 +130,12 @@ def test_train_evaluate_predict(prepared, trained, work):
     assert found["emotion.accuracy"][0] >= 0.5
     answers = json.loads(merkit("predict", trained, "--root", prepared, "--json", "--out", work / "said"))
     assert len(answers["clips"]) == 39, "clips that lost their video are answered for from their words"
+    # a clip of somebody's own, of no dialogue, by a run that was trained on dialogues
+    own = work / "own.csv"
+    own.write_text("path,text\nMELD/train_splits/dia0_utt3.mp4,yes good day .\n")
+    merkit("prepare", own, "--out", work / "own", "--for", "hlm12erc", *SIZE)
+    (one,) = json.loads(merkit("predict", trained, "--root", work / "own", "--json", "--out", work / "said"))["clips"]
+    assert one["clip"].endswith("dia0_utt3")
 
 
 def test_export_and_reload_in_another_process(trained, work):

@@ -11,7 +11,7 @@ from merkit.errors import ConfigError, MerkitError
 
 __all__ = ["fetch_kaggle"]
 
-_SETUP = "an API token from kaggle.com/settings belongs in ~/.kaggle/kaggle.json, or KAGGLE_USERNAME and KAGGLE_KEY in the environment"
+_SETUP = "a token from kaggle.com/settings belongs in ~/.kaggle/kaggle.json, or KAGGLE_USERNAME and KAGGLE_KEY in the environment"
 
 
 def fetch_kaggle(
@@ -66,7 +66,7 @@ def fetch_kaggle(
 def _client() -> Any:
     """Kaggle's client, logged in."""
     try:
-        import kaggle  # ty: ignore[unresolved-import]  an option of the user
+        import kaggle  # ty: ignore[import-not-found]  an option of the user
 
         kaggle.api.authenticate()
     except ImportError as error:
