@@ -4,6 +4,8 @@ import itertools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+from benchmarks.first_model.packs import root
+
 __all__ = ["FUSIONS", "STUDIES", "Study"]
 
 # the families as published (no appended ones in the mixer's product), and with the other choice of ones
@@ -63,7 +65,7 @@ _MERC_FAMILIES = tuple(name for name in FUSIONS if name != "cross_attention")
 def _merc() -> dict[str, tuple[str, ...]]:
     seen = {"two-way": "data.modalities=[text,speech]", "three-way": "data.modalities=[text,speech,face]"}
     return {
-        f"{way}+{name}": (*FUSIONS[name], modalities)
+        f"{way}+{name}": (*FUSIONS[name], modalities, f"data.root={root() / 'merc2020_val_bn'}")
         for name, (way, modalities) in itertools.product(_MERC_FAMILIES, seen.items())
     }
 
