@@ -8,7 +8,7 @@ from made_export import CASES, checks_for, config_of, network, said
 from torch import nn
 
 from merkit.errors import ConfigError
-from merkit.export.clips import Check, _padded, made_batch
+from merkit.export.clips import Check, made_batch, padded
 from merkit.export.graph import graph_answers, ready, write_graph
 from merkit.models.classifier import FusionModel
 
@@ -20,7 +20,7 @@ def test_a_graph_says_what_the_network_says(name: str, form: str, tmp_path: Path
     model, config = network(case), config_of(case)
     write_graph(config, [model], made_batch(config, 3, 11, model), tmp_path, form)
     checks = checks_for(case, model)
-    checks.append(Check("padding", _padded(checks[-1].batch)))
+    checks.append(Check("padding", padded(checks[-1].batch)))
     for check, found in zip(checks, graph_answers(config, tmp_path, form, checks), strict=True):
         for key, value in said(case, model, check).items():
             np.testing.assert_allclose(found[key].numpy(), value.numpy(), atol=1e-5, err_msg=f"{key}, {check.about}")

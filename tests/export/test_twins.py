@@ -6,7 +6,7 @@ from made_export import CASES, checks_for, network, said
 from torch import nn
 
 from merkit.errors import ConfigError
-from merkit.export.clips import Check, _padded, _without
+from merkit.export.clips import Check, padded, without
 from merkit.export.twins import TWINS, traceable
 from merkit.export.twins.recurrent import both_ways, to_front
 from merkit.models.tuned import WaveStates
@@ -19,7 +19,7 @@ def test_a_twin_says_what_its_network_says(name: str) -> None:
     twin = traceable(model, name)
     checks = checks_for(case, model)
     last = checks[-1].batch
-    checks += [Check("padding", _padded(last)), *(Check(f"no {m}", _without(last, m)) for m in case.widths)]
+    checks += [Check("padding", padded(last)), *(Check(f"no {m}", without(last, m)) for m in case.widths)]
     spread = 0.0
     for check in checks:
         wanted, found = said(case, model, check), said(case, twin, check)

@@ -21,7 +21,7 @@ from merkit.training.run import Run
 if TYPE_CHECKING:
     from merkit.export.config import MerkitConfig
 
-__all__ = ["Check", "checks_of", "clips_of", "made_batch", "reads_times"]
+__all__ = ["Check", "checks_of", "clips_of", "made_batch", "padded", "reads_times", "without"]
 
 _MOST = 24
 _SIZES = (1, 2, 5)
@@ -72,9 +72,9 @@ def checks_of(run: Run, config: "MerkitConfig", table: ClipTable | None, model: 
     else:
         checks = [Check(f"{batch.size} clips", batch) for batch in _real(run, config, table)]
     last = checks[-1]
-    checks.append(Check("padding", _padded(last.batch)))
+    checks.append(Check("padding", padded(last.batch)))
     if len(config.modalities) > 1:
-        checks += [Check(f"no {name}", _without(last.batch, name)) for name in config.modalities]
+        checks += [Check(f"no {name}", without(last.batch, name)) for name in config.modalities]
     return checks
 
 
@@ -151,8 +151,15 @@ def _changed(batch: Batch, tokens: Mapping[str, Tokens]) -> Batch:
     return replace(batch, tokens={**batch.tokens, **tokens})
 
 
-def _padded(batch: Batch, columns: int = 3) -> Batch:
-    """More columns with rubbish in them."""
+def padded(batch: Batch, columns: int = 3) -> Batch:
+    """The same clips with more columns, in which stands rubbish.
+
+    Example:
+        >>> from merkit.export.config import MerkitConfig
+        >>> batch = padded(made_batch(MerkitConfig(modalities=["text"], widths={"text": 3}), 2, 4), 2)
+        >>> batch.tokens["text"].x.shape, batch.tokens["text"].mask[..., 4:].any().item()
+        (torch.Size([2, 1, 6, 3]), False)
+    """
 
     def wider(x: Tensor, fill: float) -> Tensor:
         more = x.new_full((*x.shape[:2], columns, *x.shape[3:]), fill)
@@ -167,8 +174,15 @@ def _padded(batch: Batch, columns: int = 3) -> Batch:
     )
 
 
-def _without(batch: Batch, name: str) -> Batch:
-    """Every other clip loses a stream, but for what stands under the mask."""
+def without(batch: Batch, name: str) -> Batch:
+    """Every other clip loses a stream, but for what stands under the mask.
+
+    Example:
+        >>> from merkit.export.config import MerkitConfig
+        >>> batch = without(made_batch(MerkitConfig(modalities=["text"], widths={"text": 3}), 3, 4), "text")
+        >>> batch.tokens["text"].present[:, 0].tolist()
+        [False, True, False]
+    """
     tokens = batch.tokens[name]
     mask = tokens.mask.clone()
     mask[::2] = False

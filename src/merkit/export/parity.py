@@ -17,7 +17,7 @@ from merkit.export.clips import Check
 from merkit.export.config import MerkitConfig
 from merkit.export.tensors import tensors_of
 
-__all__ = ["Answer", "Parity", "ParityError", "parity_of", "reloaded"]
+__all__ = ["Answer", "Parity", "ParityError", "answers", "parity_of", "reloaded"]
 
 Answer = Mapping[str, Tensor]
 """`TARGET.logits` and `TARGET.probs` of a batch."""
