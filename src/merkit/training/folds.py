@@ -36,9 +36,7 @@ def side_by_side(members: Sequence[Predictions]) -> Predictions:
     """
     first = members[0]
     for other in members[1:]:
-        if {name: (x.shape[1:], x.dtype.kind) for name, x in other.target.items()} != {
-            name: (x.shape[1:], x.dtype.kind) for name, x in first.target.items()
-        }:
+        if _asked(other) != _asked(first):
             raise ConfigError("folds are judged together where they answer the same questions")
 
     def joined(kind: str) -> dict[str, np.ndarray]:
@@ -82,3 +80,8 @@ def over_folds(values: Sequence[Mapping[str, float]]) -> dict[str, Interval]:
         mean, deviation = float(each.mean()), float(each.std(ddof=1))
         found[name] = Interval(mean, mean - deviation, mean + deviation)
     return found
+
+
+def _asked(made: Predictions) -> dict[str, tuple[tuple[int, ...], str]]:
+    """Question -> how many labels it has, and whether its truth is a class or numbers."""
+    return {name: (made.output[name].shape[1:], target.dtype.kind) for name, target in made.target.items()}
