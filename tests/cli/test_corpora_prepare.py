@@ -89,7 +89,7 @@ def test_a_typo_names_the_nearest_corpus() -> None:
 
 def test_the_list_answers_without_torch() -> None:
     code = (
-        "import sys\nfrom merkit.cli.corpora import corpora\ncorpora(None, True)\n"
+        "import sys\nfrom merkit.cli.corpora import corpora\ncorpora(as_json=True)\n"
         "print([m for m in ('torch', 'av', 'scipy') if m in sys.modules], file=sys.stderr)"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
