@@ -1,4 +1,7 @@
-"""Fixtures that all rooms share: catalogue weights, real development data, and a browser, each skipping with a reason."""
+"""Fixtures that all rooms share: catalogue weights, real development data, and a browser, each skipping with a reason.
+
+`make test` leaves out what costs most and says little that others do not (marker `thorough`); `make test-all` runs it.
+"""
 
 import os
 import shutil
@@ -9,6 +12,20 @@ import pytest
 
 # One OpenMP thread per test worker: two workers already fill the two cores that the suite is sized for.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+THOROUGH = os.environ.get("MERKIT_TEST_THOROUGH") == "1"
+# Files whose tests any worker may take one by one: they share nothing that is dear to make.
+SPREAD = {"test_invariants.py"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """A file's tests stay on one worker, so that what they share is made once."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None and item.path.name not in SPREAD:
+            item.add_marker(pytest.mark.xdist_group(str(item.path)))
+        if item.get_closest_marker("thorough") is not None and not THOROUGH:
+            item.add_marker(pytest.mark.skip(reason="thorough: make test-all"))
 
 
 @pytest.fixture(scope="session")

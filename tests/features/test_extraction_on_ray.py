@@ -105,12 +105,14 @@ def test_more_threads_than_there_are_is_told_at_once(cluster, tmp_path) -> None:
         )
 
 
+@pytest.mark.thorough
 def test_an_actor_computes_in_the_threads_that_were_asked_for(cluster, tmp_path) -> None:
     store = FeatureStore.create(tmp_path / "store")
     extract_many(clips(tmp_path / "in", a="one"), Threads(), store, engine="ray", workers=1, threads=2)
     assert store.read("a", "face", "person_1").x[0, 0] == 2  # Ray's own choice would be 1
 
 
+@pytest.mark.thorough
 def test_missing_weights_end_the_run_and_free_the_cluster(cluster, tmp_path) -> None:
     given = clips(tmp_path / "in", a="one", b="no weights")
     with pytest.raises(WeightError, match="minilm is not in the cache"):
@@ -218,7 +220,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("engine", ["processes", "ray"])
+@pytest.mark.parametrize("engine", ["processes", pytest.param("ray", marks=pytest.mark.thorough)])
 def test_a_run_that_is_killed_goes_on_without_doing_anything_twice(tmp_path, monkeypatch, engine) -> None:
     if engine == "ray":
         pytest.importorskip("ray", reason="ray is not installed (pip install merkit[scale])")

@@ -115,7 +115,7 @@ def test_candidates_per_frame_are_bounded_even_where_everything_looks_like_a_fac
     from merkit.perception import PicturePyramid
 
     with torch.inference_mode():
-        found = detector._propose(PicturePyramid(np.zeros((3, 360, 640, 3), np.uint8)))
+        found = detector._propose(PicturePyramid(np.zeros((3, 180, 320, 3), np.uint8)))
     assert np.bincount(found.index).tolist() == [300, 300, 300]
 
 

@@ -169,7 +169,7 @@ def merkit(*words: object) -> str:
     ],
 )
 def test_every_kind_of_target_trains_and_is_evaluated(root, tmp_path, target, changes, measure, floor):
-    chosen = config(root, target, *changes, "trainer.max_epochs=30")
+    chosen = config(root, target, *changes, "trainer.max_epochs=16", "optim.lr=0.006")
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"system": "sse_ft", "config": chosen.to_dict()}))
     run = tmp_path / "run"
