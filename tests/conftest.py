@@ -14,16 +14,11 @@ import pytest
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 THOROUGH = os.environ.get("MERKIT_TEST_THOROUGH") == "1"
-# Files whose tests any worker may take one by one: they share nothing that is dear to make.
-SPREAD = {"test_invariants.py"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A file's tests stay on one worker, so that what they share is made once."""
+    """`thorough` tests are left out unless they are asked for."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None and item.path.name not in SPREAD:
-            item.add_marker(pytest.mark.xdist_group(str(item.path)))
         if item.get_closest_marker("thorough") is not None and not THOROUGH:
             item.add_marker(pytest.mark.skip(reason="thorough: make test-all"))
 

@@ -19,9 +19,6 @@ from merkit.features import ClipExtraction, FeatureStore, Tools, extract_many
 from merkit.features.ray_engine import ray_ready, run_on_ray
 from merkit.schema import Clip
 
-# one worker of a parallel test run starts Ray, and all these tests share it
-pytestmark = pytest.mark.xdist_group("ray")
-
 
 @pytest.fixture(scope="session")
 def cluster():
@@ -81,6 +78,7 @@ def test_all_engines_write_the_same_bytes_and_leave_out_the_same(cluster, tmp_pa
     assert cluster.is_initialized()  # a Ray that was there before is left alone
 
 
+@pytest.mark.thorough
 def test_a_clip_that_raises_or_kills_its_actor_costs_only_itself(cluster, tmp_path) -> None:
     given = clips(tmp_path / "in", a="aa", odd="surprise", b="bb", crashes="crash", c="cc", d="dd")
     seen = []

@@ -13,7 +13,7 @@ from merkit.schema import Timeline
 from .browser import Browser, Page
 from .sample import LABELS, sample_sound, sample_timeline
 
-pytestmark = [pytest.mark.chromium, pytest.mark.xdist_group("chromium"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.chromium, pytest.mark.timeout(300)]
 
 HOSTILE = "</script><img src=x onerror=document.title='owned'><script>document.title='owned'</script><!--"
 
