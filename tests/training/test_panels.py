@@ -19,7 +19,6 @@ from merkit.training import evaluate_runs
 from merkit.training.answering import Answering
 from merkit.training.panel import open_panel
 from merkit.training.predict import predict_panel, predict_run, predict_runs
-from merkit.training.prior import prior_of
 from merkit.training.run import Run
 from merkit.training.train import train, train_seeds
 
@@ -140,7 +139,6 @@ def test_a_clip_that_shows_nothing_gets_the_shares_of_training_and_is_marked(run
     assert [clip["clip"] for clip in document["clips"] if clip["basis"] == "prior"] == ["new5"]
     assert {answer.basis for answer in made.answers() if answer.clip == "new4"} == {"clip"}
     folders.pop("old")  # the record says it, where the data has gone
-    Run(runs / "face").note(prior={name: share.tolist() for name, share in prior_of(old.where("train")).items()})
     alone = predict_runs([runs / "face"], NEW, missing="prior")
     np.testing.assert_allclose(alone.output["emotion"][5], shares)
 

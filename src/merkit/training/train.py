@@ -21,6 +21,7 @@ from merkit.training.callbacks import EpochDone
 from merkit.training.fit import fit, loader_for
 from merkit.training.measuring import measure_of
 from merkit.training.module import Answers, collect
+from merkit.training.prior import prior_of
 from merkit.training.ranks import rank
 from merkit.training.run import Run, environment, facts_of
 
@@ -115,7 +116,14 @@ def train(
     if rank():
         return run
     valid = seen.where("valid")
-    facts: dict[str, Any] = {"best": fitted.best, "seconds": round(fitted.seconds, 2), "epochs": len(fitted.history)}
+    # shares of the training labels: what is said of a clip that shows nothing, where the training data is not at hand
+    prior = {name: share.tolist() for name, share in prior_of(made.table.where("train")).items()}
+    facts: dict[str, Any] = {
+        "prior": prior,
+        "best": fitted.best,
+        "seconds": round(fitted.seconds, 2),
+        "epochs": len(fitted.history),
+    }
     if len(valid):
         loader, _ = loader_for(valid, made.modalities, made.trainer, context=made.context, sampling=made.sampling)
         answers = collect(fitted.model, loader, made.specs)
