@@ -8,12 +8,10 @@ phase. The networks are the smallest there are: what is measured is the way, not
 
 import argparse
 import csv
-import resource
-import subprocess
-import sys
 import time
 from pathlib import Path
 
+from benchmarks.commands import merkit
 from tests.merc2020_tree import write_challenge
 
 TINY = (
@@ -21,18 +19,6 @@ TINY = (
     "text.layers=1", "text.feedforward=32", "trainer.batch_size=8", "trainer.accelerator=cpu", "optim.name=adamw",
     "optim.lr=0.01", "trainer.max_epochs=4",
 )  # fmt: skip
-
-
-def merkit(*words: object) -> None:
-    """One command in a process of its own, and what it took."""
-    before, begun = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
-    command = [sys.executable, "-m", "merkit.cli.main", *map(str, words)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        sys.exit(f"{' '.join(map(str, words))}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    cpu_s = after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-    print(f"{time.perf_counter() - begun:6.1f} s  {cpu_s:6.1f} s of CPU  {' '.join(map(str, words[:3]))}", flush=True)
 
 
 def main(out: Path) -> None:
