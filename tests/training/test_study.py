@@ -56,6 +56,9 @@ def test_a_wrong_axis_fails_before_anything_is_trained(config: FusionConfig, tmp
         run_study("fusion", config, tmp_path, over=["model.fusoin=concat"], seeds=1, workers=1)
     with pytest.raises(ConfigError, match="key=a,b,c"):
         cells(["model.fusion="])
+    last = override(config, ["trainer.watch=last"])
+    with pytest.raises(ConfigError, match="--measure"):
+        run_study("fusion", last, tmp_path, over=["model.width=4,8"], seeds=1, workers=1)
     assert not list(tmp_path.rglob("model.safetensors"))
 
 

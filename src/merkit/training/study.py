@@ -75,6 +75,8 @@ def run_study(
     """
     from merkit.systems.system import find_system
 
+    if measure is None and config.trainer.watch == "last":
+        raise ConfigError("trainer.watch=last chooses by nothing: name what cells are compared by (--measure accuracy)")
     recipe = find_system(system)
     names = tuple(recipe.load(config).streams) if subsets else ()
     columns, grid = cells(over, names)
