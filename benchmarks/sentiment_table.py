@@ -1,7 +1,7 @@
 """One table of the sentiment measures of all cells of a study, on valid.
 
-    merkit study sse_ft --config benchmarks/mosi/sse_ft.json --subsets --seeds 5 --measure sentiment.mae --out .work/study-sse-mosi
-    python -m benchmarks.sentiment_table .work/study-sse-mosi
+    merkit study sse_ft --config benchmarks/mosi/sse_ft.json --subsets --seeds 5 --measure sentiment.mae --out STUDY
+    python -m benchmarks.sentiment_table STUDY
 
 MAE, Pearson's r, Acc7, Acc2 under both conventions: mean over seeds [95 % t interval].
 """

@@ -1,6 +1,7 @@
 """Mean over the actor-disjoint folds of a study, seed by seed.
 
-    merkit study sse_ft --config benchmarks/ravdess/sse_ft.json --over data.split.out=1,2,3,4 --subsets --seeds 3 --measure emotion.uar --out STUDY
+    merkit study sse_ft --config benchmarks/ravdess/sse_ft.json --over data.split.out=1,2,3,4 --subsets --seeds 3 \\
+        --measure emotion.uar --out STUDY
     python -m benchmarks.ravdess.folds STUDY
 
 The folds partition the actors and every run keeps its last epoch, so no choice was made on what is measured. Unweighted average
