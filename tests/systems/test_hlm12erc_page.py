@@ -2,24 +2,18 @@
 
 import json
 import re
-from pathlib import Path
+
+from system_pages import ROOT, page_of, written_tests
 
 from merkit.config import describe
 from merkit.systems import find_system
 
-ROOT = Path(__file__).resolve().parents[2]
-PAGE = (ROOT / "docs" / "systems" / "hlm12erc.md").read_text(encoding="utf-8")
-QUOTED = re.findall(r"`([^`\n]+)`", PAGE)
+PAGE, QUOTED = page_of("hlm12erc")
 
 
 def test_every_test_that_the_page_names_exists():
     named = {name for name in QUOTED if name.startswith("test_")}
-    written = {
-        name
-        for file in (ROOT / "tests").rglob("test_*.py")
-        for name in re.findall(r"^def (test_\w+)", file.read_text(encoding="utf-8"), re.M)
-    }
-    assert len(named) > 25 and named - written == set()
+    assert len(named) > 25 and named - written_tests() == set()
 
 
 def test_keys_are_those_of_the_config():

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from merkit.corpora import Manifest, Rejected
     from merkit.labels import LabelSpace
 
-__all__ = ["claim", "label_space", "prepare", "show", "summary", "write_rejected"]
+__all__ = ["claim", "is_own", "label_space", "prepare", "show", "summary", "write_rejected"]
 
 # as many as fit on a screen; the file has them all
 _SHOWN = 40
@@ -78,16 +78,7 @@ def prepare(
     from merkit.corpora import CORPORA, read_user_manifest, write_manifest
     from merkit.corpora.storage import MANIFEST_FILE
 
-    table = Path(corpus)
-    own = corpus not in CORPORA
-    if own and not table.suffix:
-        from merkit.cli.corpora import unknown_corpus
-
-        raise ConfigError(unknown_corpus(corpus))
-    if own and not table.is_file():
-        raise ConfigError(f"{corpus}: no such table")
-    if labels is not None and not own:
-        raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
+    table, own = Path(corpus), is_own(corpus, labels)
     space = None if labels is None else label_space(labels)
     graphs = {"features": features, "dtype": dtype, "name_threshold": name_threshold}
     graphs = {name: value for name, value in graphs.items() if value is not None}
@@ -129,6 +120,26 @@ def _moviegraphs(root: Path, out: Path, given: dict[str, Any]) -> "Manifest":
         given |= {"features": tuple(name.strip() for name in given["features"].split(",") if name.strip())}
     with count_progress("scenes") as update:
         return with_options(Options(**given, progress=update)).read(root, out)
+
+
+def is_own(corpus: str, labels: str | None) -> bool:
+    """Whether CORPUS is a table of the user's own.
+
+    Raises:
+        ConfigError: it is neither that nor a corpus, or labels are given for a corpus, which has its own.
+    """
+    from merkit.corpora import CORPORA
+
+    own, table = corpus not in CORPORA, Path(corpus)
+    if own and not table.suffix:
+        from merkit.cli.corpora import unknown_corpus
+
+        raise ConfigError(unknown_corpus(corpus))
+    if own and not table.is_file():
+        raise ConfigError(f"{corpus}: no such table")
+    if labels is not None and not own:
+        raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
+    return own
 
 
 def label_space(words: str) -> "LabelSpace":

@@ -48,18 +48,10 @@ def read_any(
     Raises:
         ConfigError: no such corpus or table, labels of a corpus, no root, or an OUT that holds something else.
     """
-    from merkit.cli.corpora import unknown_corpus
-    from merkit.cli.prepare import claim, label_space
+    from merkit.cli.prepare import claim, is_own, label_space
     from merkit.corpora import CORPORA, read_user_manifest
 
-    table = Path(corpus)
-    own = corpus not in CORPORA
-    if own and not table.suffix:
-        raise ConfigError(unknown_corpus(corpus))
-    if own and not table.is_file():
-        raise ConfigError(f"{corpus}: no such table")
-    if labels is not None and not own:
-        raise ConfigError(f"--labels is for tables of your own; {corpus} has its own labels")
+    table, own = Path(corpus), is_own(corpus, labels)
     if not own and root is None:
         raise ConfigError(f"--root is needed: the folder that holds {corpus}")
     out.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from merkit.features.whole_sound import SAMPLES
 from merkit.systems.data import SplitConfig, arranged, load_table, mapped, targets_of
 from merkit.systems.hlm12erc_config import HLM12ERCConfig
 from merkit.systems.hlm12erc_prompts import tokenised
+from merkit.systems.stores import with_store
 
 __all__ = ["load", "whole_dialogues"]
 
@@ -83,15 +84,7 @@ def _prepared(config: HLM12ERCConfig, wanted: tuple[str, ...], where: Path, *, m
         path = next((path for path in order if name in held.get(path, ())), None)
         if path is None:
             continue
-        part = clip_table(manifest, stores[path], [name])
-        table = replace(
-            part,
-            streams={**table.streams, **part.streams},
-            provenance={**table.provenance, **part.provenance},
-            texts=table.texts if part.texts is None else part.texts,
-            media_sha256=table.media_sha256 if part.media_sha256 is None else part.media_sha256,
-            entities=None,
-        )
+        table = with_store(table, manifest, stores[path], [name])
     return table
 
 

@@ -11,6 +11,7 @@ from merkit.data.table import ClipTable, TokenColumn
 from merkit.errors import ConfigError
 from merkit.systems.data import SplitConfig, arranged, load_table, mapped, modalities_of, targets_of, with_text_features
 from merkit.systems.merc2020_config import MERC2020Config
+from merkit.systems.stores import with_store
 
 if TYPE_CHECKING:
     from merkit.features.store import FeatureStore
@@ -98,15 +99,7 @@ def _prepared(config: MERC2020Config, where: Path, moved: bool) -> ClipTable:
         wanted = [name for name in config.streams if name in _held(store, set(table.ids.tolist()))]
         if not wanted:
             continue
-        part = clip_table(manifest, store, wanted)
-        table = replace(
-            part,
-            streams={**table.streams, **part.streams},
-            provenance={**table.provenance, **part.provenance},
-            texts=table.texts if part.texts is None else part.texts,
-            media_sha256=table.media_sha256 if part.media_sha256 is None else part.media_sha256,
-            entities=None,
-        )
+        table = with_store(table, manifest, store, wanted)
     return table
 
 
