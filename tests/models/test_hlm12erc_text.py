@@ -9,6 +9,7 @@ from tiny_encoders import write_encoder
 from merkit.data.batch import Batch, Tokens
 from merkit.errors import ConfigError
 from merkit.models.hlm12erc import DialogueText, cut_turns, read_together
+from merkit.models.hlm12erc.memory import Memory
 from merkit.models.hlm12erc.turns import turns_of
 from merkit.networks.text_pretrained import load_text_encoder
 
@@ -145,3 +146,46 @@ def test_limits_and_encoders_that_cannot_be_are_told(encoders):
         DialogueText(encoders["bert"], limit=99)
     with pytest.raises(ConfigError, match="no room for a word"):
         DialogueText(encoders["bert"], limit=1)
+
+
+def test_a_frozen_encoder_reads_a_clip_once_and_other_weights_read_it_anew(tmp_path):
+    folder = str(write_encoder(tmp_path / "bert", "bert", positions=24))
+    passes = []
+
+    def text(freeze: int) -> DialogueText:
+        made = DialogueText(load_text_encoder(folder, freeze_layers=freeze, training=True)).train()
+        made.encoder.backbone.register_forward_hook(lambda *_: passes.append(1))
+        return made
+
+    def reads(reader: DialogueText, batch: Batch) -> tuple[torch.Tensor, bool]:
+        before = len(passes)
+        x, says = reader(batch.tokens["text"], batch)
+        assert says.tolist() == [True, True, False, True, True, True]
+        return x, len(passes) > before
+
+    frozen = text(-1)
+    first, fresh = reads(frozen, talk(seed=7))
+    assert fresh and not first.requires_grad
+    again, fresh = reads(frozen, talk(seed=7))
+    assert not fresh and torch.equal(first, again)  # bit for bit, in training: a frozen encoder drops nothing
+    other, fresh = reads(text(-1), talk(seed=7))
+    assert not fresh and torch.equal(first, other)  # another run of the same encoder
+    assert reads(frozen, talk(seed=8))[1]  # other words
+
+    state = frozen.state_dict()
+    name = next(key for key in state if key.endswith("word_embeddings.weight"))
+    frozen.load_state_dict({**state, name: state[name] * 3})
+    changed, fresh = reads(frozen, talk(seed=7))
+    assert fresh and not torch.allclose(changed, first)
+
+    trained = text(0)
+    assert reads(trained, talk(seed=7))[1] and reads(trained, talk(seed=7))[1]
+    assert reads(trained, talk(seed=7))[0].requires_grad
+
+
+def test_memory_forgets_the_oldest_when_room_runs_out():
+    memory = Memory(room=2 * 3 * 4)
+    memory.keep(["a", "b"], torch.arange(6.0).view(2, 3))
+    memory.keep(["b", "c"], torch.ones(2, 3))
+    assert memory.find(["a"]) is None
+    assert memory.find(["c", "b"]).tolist() == [[1, 1, 1], [3, 4, 5]]

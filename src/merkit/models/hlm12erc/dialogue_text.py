@@ -6,8 +6,11 @@ so a dialogue is read once and every clip takes the states of its own tokens out
 - encoders that read from left to right (GPT-2) give them as they are: a state knows nothing of what comes after it;
 - encoders that read both ways (BERT, RoBERTa, MiniLM) are given a mask by turns: a token looks at its own turn and at all
   earlier ones. Reading a clip by itself goes by the same mask, so sharing saves time and changes nothing.
+
+An encoder that is frozen as a whole reads every clip once in a process (`memory`).
 """
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any, Literal
 
@@ -16,6 +19,7 @@ from torch import Tensor, nn
 
 from merkit.data.batch import Batch, Tokens
 from merkit.errors import ConfigError
+from merkit.models.hlm12erc.memory import Memory, memory_of
 from merkit.models.hlm12erc.turns import Reading, cut_turns, read_together, turns_of
 from merkit.networks.text_encoder import TextEncoder
 
@@ -79,6 +83,8 @@ class DialogueText(nn.Module):
                 f"text.attention=turns: {encoder.name or 'this encoder'} does not heed a mask between tokens; take whole"
             )
         self.pooling = ("last" if self.causal else "mean") if pooling == "auto" else pooling
+        self._memory: tuple[Memory, str] | None = None
+        self.register_load_state_dict_post_hook(_forgets)
 
     def forward(self, tokens: Tokens, batch: Batch) -> tuple[Tensor, Tensor]:
         """Ids `(R, N, T, 1)` of all rows -> `(B, D)` and `(B,)` bool, whether the clip says anything; zeros where it does not."""
@@ -87,12 +93,25 @@ class DialogueText(nn.Module):
         lengths = real.sum(1).tolist()
         rows = ids.split(lengths)
         turns = [cut_turns(own, lengths, self.room) for own in turns_of(batch, lengths)]
-        reading = read_together(turns, share=self.share)
-        says = torch.tensor([s >= 0 for s in reading.sequence], device=real.device)
-        if not reading.sequences:
+        says = torch.tensor([bool(own) for own in turns], device=real.device)
+        if not says.any():
             return tokens.x.new_zeros(batch.size, self.width), says
+        if any(p.requires_grad for p in self.encoder.parameters()):
+            return self._vectors(rows, turns), says
+        self._memory = self._memory or memory_of(self.encoder, self.pooling, self.by_turns, self.room, self.share)
+        memory, weights = self._memory
+        keys = [weights + key for key in _keys(rows, turns)]
+        x = memory.find(keys)
+        if x is None:
+            x = self._vectors(rows, turns)
+            memory.keep(keys, x)
+        return x.to(tokens.x.device), says
+
+    def _vectors(self, rows: Sequence[Tensor], turns: Sequence[Sequence[int]]) -> Tensor:
+        """`(B, D)` from ids of all rows and which of them each clip is read from."""
+        reading = read_together(turns, share=self.share)
         states, edges = self._read([[rows[row][-self.room :] for row in own] for own in reading.sequences])
-        return self._pooled(states, edges, reading), says
+        return self._pooled(states, edges, reading)
 
     def _read(self, sequences: Sequence[Sequence[Tensor]]) -> tuple[Tensor, list[list[int]]]:
         """States of all tokens of all sequences one behind the other, `(n, D)`; and where each turn begins and ends there."""
@@ -137,6 +156,19 @@ class DialogueText(nn.Module):
             owner = torch.arange(len(clips), device=states.device).repeat_interleave(count)
             x = states.new_zeros(len(clips), states.shape[1]).index_add(0, owner, states[places]) / count[:, None]
         return x.new_zeros(len(reading.sequence), x.shape[1]).index_copy(0, at, x)
+
+
+def _forgets(text: nn.Module, _: Any) -> None:
+    """Other weights were loaded."""
+    assert isinstance(text, DialogueText)
+    text._memory = None
+
+
+def _keys(rows: Sequence[Tensor], turns: Sequence[Sequence[int]]) -> list[str]:
+    """What each clip is read from, as a name."""
+    # a length in front of its ids: two turns are not one of all their tokens
+    written = [f"{len(row)} ".encode() + row.cpu().numpy().tobytes() for row in rows]
+    return [hashlib.blake2b(b"".join(written[row] for row in own), digest_size=16).hexdigest() for own in turns]
 
 
 def special_ids(tokenizer: Any) -> tuple[list[int], list[int]]:
