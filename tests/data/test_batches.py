@@ -66,6 +66,21 @@ def test_dialogues_stay_whole_and_classes_come_evenly() -> None:
     assert len(rows) == 60 and np.bincount(classes[rows]).tolist() == [20, 20, 20]
 
 
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 33))
+def test_every_epoch_of_whole_dialogues_has_as_many_batches(sizes: list[int], batch_size: int) -> None:
+    groups = np.repeat(np.arange(len(sizes)), sizes)
+    order = EpochBatches(len(groups), batch_size, seed=3, groups=groups)
+    counts = set()
+    for epoch in range(4):
+        order.set_epoch(epoch)
+        batches = list(order)
+        counts.add(len(batches))
+        assert min(map(len, batches)) > 0
+        assert sorted(np.concatenate(batches).tolist()) == list(range(len(groups)))
+        assert max(map(len, batches)) <= batch_size + max(sizes)
+    assert counts == {min(-(-len(groups) // batch_size), len(sizes))}
+
+
 @given(st.integers(2, 30), st.integers(-1, 4), st.integers(-1, 4))
 def test_context_is_what_a_loop_finds(n: int, earlier: int, later: int) -> None:
     t = table(n, n)

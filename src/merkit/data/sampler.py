@@ -21,7 +21,7 @@ class EpochBatches:
         shuffle: False keeps the order of the table.
         lengths: `(n,)` tokens of each clip; batches then hold clips of nearly the same length.
         groups: `(n,)` e.g. dialogues; batches then hold whole groups, about `batch_size` clips together, so that turns
-            are encoded once for all the neighbours that they are context of.
+            are encoded once for all the neighbours that they are context of. As many batches in every epoch.
         balance: `(n,)` class indices; every batch then draws classes evenly, with replacement (for contrastive losses).
         rank: which of the processes that train together this one is.
         world_size: how many they are. Every process makes the same batches and takes each `world_size`-th, beginning with
@@ -108,19 +108,20 @@ class EpochBatches:
         return [batches[i] for i in rng.permutation(len(batches))]
 
     def _by_group(self, rng: np.random.Generator) -> list[np.ndarray]:
-        """Whole groups in random order, each batch closed as soon as it has `batch_size` clips."""
+        """Whole groups in random order, cut into equally many batches in every epoch, as equal as whole groups can be."""
         assert self.groups is not None
         size = np.bincount(self.groups)
         rows = np.split(np.argsort(self.groups, kind="stable"), np.cumsum(size)[:-1])
         order = rng.permutation(len(size)) if self.shuffle else np.arange(len(size))
-        batches: list[np.ndarray] = []
-        held: list[np.ndarray] = []
-        for group in order:
-            held.append(rows[group])
-            if sum(map(len, held)) >= self.batch_size:
-                batches.append(np.concatenate(held))
-                held = []
-        return [*batches, np.concatenate(held)] if held else batches
+        # trainers ask once how many batches there are, so an epoch of more would lose its last ones, unsaid
+        count = min(-(-self.n // self.batch_size), len(size))
+        middle = np.cumsum(size[order]) - size[order] / 2
+        cuts = np.searchsorted(middle, np.arange(1, count) * self.n / count)
+        # none of them empty: a group longer than a batch is one by itself
+        place = np.arange(1, count)
+        cuts = np.maximum.accumulate(np.maximum(cuts, place) - place) + place
+        cuts = np.minimum(cuts, len(size) - count + place)
+        return [np.concatenate([rows[group] for group in part]) for part in np.split(order, cuts)]
 
 
 def balanced_rows(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:

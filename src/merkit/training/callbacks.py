@@ -117,11 +117,6 @@ class Keeper(pl.Callback):
             if self.order.start == 0 or self.order.epoch != trainer.current_epoch:
                 self._losses = []
             self.order.set_epoch(trainer.current_epoch)
-            # Lightning counts batches once, but batches of whole dialogues are not equally many in every epoch: where there
-            # were more it would leave the last ones out, where there were fewer it would not measure
-            if not self.config.fast_dev_run:
-                trainer.fit_loop.max_batches = len(self.order)
-                trainer.val_check_batch = len(self.order)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
