@@ -51,6 +51,38 @@ def test_a_study_in_processes_gives_the_same(config: FusionConfig, tmp_path: Pat
     assert one.values == two.values
 
 
+def test_cells_of_a_file_are_trained_by_their_names(config: FusionConfig, tmp_path: Path) -> None:
+    file = tmp_path / "cells.json"
+    file.write_text('{"small one": {"changes": ["model.width=4", "optim.lr=0.1"]}, "plain": {}}')
+    report = run_study(
+        "fusion", config, tmp_path, named=file, changes=["optim.lr=0.002"], over=["model.fusion=concat,tensor"], seeds=1,
+        workers=1,
+    )  # fmt: skip
+    assert list(report.values) == ["small-one_concat", "small-one_tensor", "plain_concat", "plain_tensor"]
+    small, plain = (Run(tmp_path / name / "seed-0").config for name in ("small-one_tensor", "plain_tensor"))
+    assert (small.model.width, plain.model.width, small.model.fusion) == (4, 8, "tensor")
+    assert small.optim.lr == 0.002, "what is said on the command line holds for every cell"
+    assert "| small one | concat |" in (tmp_path / "study.md").read_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ('{"a": {"preset": "big"}}', "no preset 'big'"),
+        ('{"a b": {}, "a/b": {}}', "share a folder"),
+        ("{}", "no cells"),
+        ('["a"]', "is wanted"),
+        ('{"a": {"changes": ["model.widht=4"]}}', "widht"),
+    ],
+)
+def test_a_wrong_file_of_cells_fails_before_anything_is_trained(config, tmp_path: Path, text: str, reason: str) -> None:
+    file = tmp_path / "cells.json"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=reason):
+        run_study("fusion", config, tmp_path / "out", named=file, seeds=1, workers=1)
+    assert not (tmp_path / "out").exists()
+
+
 def test_a_wrong_axis_fails_before_anything_is_trained(config: FusionConfig, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"model\.fusion"):
         run_study("fusion", config, tmp_path, over=["model.fusoin=concat"], seeds=1, workers=1)

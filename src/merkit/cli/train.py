@@ -75,6 +75,10 @@ def study(
         list[str] | None,
         typer.Option("--over", help="`key=a,b,c`, or `key=a;b,c;…` where values are lists. Several make a grid."),
     ] = None,
+    cells: Annotated[
+        Path | None,
+        typer.Option(help="A JSON file of named cells: `{name: {preset: …, changes: [key=value, …]}}`."),
+    ] = None,
     seeds: Annotated[int, typer.Option(min=1, help="Seeds of every cell.")] = 5,
     workers: Annotated[int, typer.Option(min=1, help="Processes, one thread each.")] = 2,
     out: Annotated[Path, typer.Option(help="Folder of the study.")] = Path("runs/study"),
@@ -90,6 +94,8 @@ def study(
     Examples:
 
         merkit study fusion data.root=prepared/mine --over model.fusion=concat,tensor --subsets --seeds 5 --out runs/mine
+
+        merkit study hlm12erc data.root=data/meld --cells benchmarks/hlm12erc/published.json --seeds 1 --out runs/published
     """
     from merkit.cli.progress import count_progress
     from merkit.training.study import run_study
@@ -101,6 +107,8 @@ def study(
             chosen,
             out,
             over=over or [],
+            named=cells,
+            changes=changes or [],
             subsets=subsets,
             seeds=seeds,
             workers=workers,

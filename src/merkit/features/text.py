@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from merkit.features.extractor import catalogue_hashes, extractor_id
-from merkit.networks.minilm import MiniLM, load_minilm
+from merkit.networks.minilm import MiniLM, load_minilm, text_net_sha256
 
 __all__ = ["TextExtractor"]
 
@@ -21,6 +21,7 @@ class TextExtractor:
     Args:
         pool: `token` gives `(T_i, D)` states, `[CLS]` and `[SEP]` included; `sentence` gives one unit vector, the mean.
         layers: which states, side by side, 0 (embeddings) to 6 (last); `sentence` takes only the last.
+        tuned: the three upper layers as merkit tuned them on GoEmotions; the shipped text head judges behind these.
 
     Example:
         >>> TextExtractor(pool="token", layers=(4, 6)).width
@@ -33,7 +34,9 @@ class TextExtractor:
     rate_hz = None
     weights = ("minilm-l6",)
 
-    def __init__(self, pool: Literal["token", "sentence"] = "token", layers: Sequence[int] = (6,)) -> None:
+    def __init__(
+        self, pool: Literal["token", "sentence"] = "token", layers: Sequence[int] = (6,), tuned: bool = False
+    ) -> None:
         if pool not in ("token", "sentence") or not layers or not set(layers) <= set(range(7)):
             raise ValueError(f"pool is `token` or `sentence` and layers 0 to 6; got {pool!r}, {tuple(layers)}")
         if pool == "sentence" and tuple(layers) != (6,):
@@ -41,15 +44,18 @@ class TextExtractor:
         self.pool = pool
         self.layers = tuple(layers)
         self.width = _WIDTH * len(self.layers)
-        self.params = {"pool": pool, "layers": list(self.layers)}
+        self.tuned = tuned
+        # not named where it is off: features stored before there was a choice keep their id
+        self.params = {"pool": pool, "layers": list(self.layers)} | ({"tuned": True} if tuned else {})
 
     @cached_property
     def id(self) -> str:
-        return extractor_id(self.name, self.version, self.params, catalogue_hashes(self.weights))
+        own = [text_net_sha256()] if self.tuned else []
+        return extractor_id(self.name, self.version, self.params, [*catalogue_hashes(self.weights), *own])
 
     @cached_property
     def _model(self) -> MiniLM:
-        return load_minilm()
+        return load_minilm(tuned=self.tuned)
 
     def __call__(self, inputs: Sequence[str]) -> list[np.ndarray]:
         """Tokens of each text; more than 256 word pieces are cut off.

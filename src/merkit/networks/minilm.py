@@ -4,19 +4,22 @@ Wang et al. 2020 (arXiv:2002.10957), fine-tuned for sentence similarity (sentenc
 Texts are sorted by length and batched with texts of nearly the same length, so hardly any padding is computed on.
 """
 
+import hashlib
 from collections.abc import Sequence
+from importlib.resources import files
 from pathlib import Path
 
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load, load_file
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt
 from merkit.weights import locate
 
-__all__ = ["MiniLM", "batches_by_length", "load_minilm"]
+__all__ = ["MiniLM", "batches_by_length", "bert_layers", "load_minilm", "text_net_sha256"]
 
 WIDTH, HEADS, LAYERS, VOCABULARY, POSITIONS = 384, 12, 6, 30522, 512
 MAX_TOKENS = 256  # the length that the sentence model was trained with, [CLS] and [SEP] included
@@ -149,11 +152,13 @@ def batches_by_length(lengths: Sequence[int], max_tokens: int = 2048, slack: flo
     return batches
 
 
-def load_minilm(dtype: torch.dtype = torch.float32) -> MiniLM:
+def load_minilm(dtype: torch.dtype = torch.float32, *, tuned: bool = False) -> MiniLM:
     """The encoder with the catalogue's weights `minilm-l6` and its tokenizer.
 
     Args:
         dtype: float32, or `fast_dtype()` where speed counts more than the third digit.
+        tuned: its upper layers as merkit tuned them on the emotions of comments; they ship with merkit
+            (`benchmarks/first_model/text_net.py`).
 
     Raises:
         WeightError: the weights are not in the cache or are damaged.
@@ -167,12 +172,36 @@ def load_minilm(dtype: torch.dtype = torch.float32) -> MiniLM:
     tokenizer.no_padding()
     tokenizer.enable_truncation(MAX_TOKENS)
     path = folder / "model.safetensors"
-    return adopt(MiniLM(tokenizer), _renamed(load_file(path), path), path).to(dtype)
+    state = _renamed(load_file(path), path)
+    return adopt(MiniLM(tokenizer), state | (_tuned() if tuned else {}), path).to(dtype)
+
+
+def text_net_sha256() -> str:
+    """Of the tuned layers that ship with merkit.
+
+    Raises:
+        WeightError: they are missing.
+    """
+    try:
+        return (files("merkit.weights") / "shipped" / "text-net.sha256").read_text().strip()
+    except FileNotFoundError:
+        raise WeightError("the text layers that ship with merkit are missing: reinstall merkit") from None
+
+
+def _tuned() -> dict[str, Tensor]:
+    pinned = text_net_sha256()
+    try:
+        data = (files("merkit.weights") / "shipped" / "text-net.safetensors").read_bytes()
+    except FileNotFoundError:
+        raise WeightError("the text layers that ship with merkit are missing: reinstall merkit") from None
+    if hashlib.sha256(data).hexdigest() != pinned:
+        raise WeightError("text-net.safetensors is not the file that was shipped (sha256 differs)")
+    return {key: value.float() for key, value in load(data).items()}
 
 
 def _renamed(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
-    """BERT's names -> ours; query, key and value become one matrix. Every text is of the first segment, so that
-    segment's vector is added to the positions once and for all."""
+    """BERT's names -> ours. Every text is of the first segment, so that segment's vector is added to the positions once and
+    for all."""
     segment = state["embeddings.token_type_embeddings.weight"][0]
     ours = {
         "words.weight": state["embeddings.word_embeddings.weight"],
@@ -180,6 +209,16 @@ def _renamed(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         "norm.weight": state["embeddings.LayerNorm.weight"],
         "norm.bias": state["embeddings.LayerNorm.bias"],
     }
+    return ours | bert_layers(state, range(LAYERS))
+
+
+def bert_layers(state: dict[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+    """These layers of a BERT, counted from 0, in our names; query, key and value become one matrix.
+
+    Args:
+        state: keys begin with `encoder.layer.`.
+        layers: which.
+    """
     parts = {
         "out": "attention.output.dense",
         "norm1": "attention.output.LayerNorm",
@@ -187,7 +226,8 @@ def _renamed(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
         "down": "output.dense",
         "norm2": "output.LayerNorm",
     }
-    for i in range(LAYERS):
+    ours: dict[str, Tensor] = {}
+    for i in layers:
         theirs = f"encoder.layer.{i}."
         for kind in ("weight", "bias"):
             qkv = [state[f"{theirs}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]

@@ -1,13 +1,15 @@
-"""The cells of a study: every combination of `key=a,b,c` axes, and every subset of the modalities."""
+"""The cells of a study: every combination of `key=a,b,c` axes, every subset of the modalities, and cells named in a file."""
 
 import itertools
+import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from merkit.errors import ConfigError
 
-__all__ = ["Cell", "cells", "modality_subsets"]
+__all__ = ["Cell", "cells", "modality_subsets", "named_cells"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,10 +19,12 @@ class Cell:
     Args:
         changes: `key=value` on top of the study's config.
         names: the values, as the table shows them.
+        preset: of the system, in place of the study's config.
     """
 
     changes: tuple[str, ...]
     names: tuple[str, ...]
+    preset: str = ""
 
     @property
     def slug(self) -> str:
@@ -71,3 +75,24 @@ def modality_subsets(modalities: Sequence[str]) -> list[tuple[str, ...]]:
     return [
         subset for size in range(1, len(modalities) + 1) for subset in itertools.combinations(tuple(modalities), size)
     ]
+
+
+def named_cells(path: Path) -> list[Cell]:
+    """Cells of a JSON file `{name: {preset: name, changes: [key=value, …]}}`; a preset need not be.
+
+    Raises:
+        ConfigError: it is not such a file, or two names would be one folder.
+    """
+    try:
+        held = json.loads(path.read_text(encoding="utf-8"))
+        found = [
+            Cell(tuple(map(str, about.get("changes", ()))), (str(name),), str(about.get("preset") or ""))
+            for name, about in held.items()
+        ]
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        raise ConfigError(
+            f"--cells {path}: a JSON file {{name: {{preset: …, changes: [key=value, …]}}}} is wanted ({error})"
+        ) from None
+    if not found or len({cell.slug for cell in found}) < len(found):
+        raise ConfigError(f"--cells {path}: {'no cells' if not found else 'two names that would share a folder'}")
+    return found

@@ -17,7 +17,7 @@ from merkit.evaluation.seeds import seed_interval
 from merkit.evaluation.tables import ResultRow, ResultTable
 from merkit.training.config import data_key
 from merkit.training.criteria import Criterion
-from merkit.training.grid import Cell, cells
+from merkit.training.grid import Cell, cells, named_cells
 from merkit.training.run import Run, write_json
 
 __all__ = ["StudyReport", "run_study", "summarise"]
@@ -51,6 +51,8 @@ def run_study(
     out: Path,
     *,
     over: Sequence[str] = (),
+    named: Path | None = None,
+    changes: Sequence[str] = (),
     subsets: bool = False,
     seeds: int = 5,
     workers: int = 2,
@@ -64,6 +66,8 @@ def run_study(
         config: what all cells share.
         out: folder of the study; a cell is a run of several seeds within it.
         over: axes of the grid, see `cells`.
+        named: a file of cells, see `named_cells`; with axes, each of them in each of its cells.
+        changes: `key=value` on top of every named cell, whose presets take the place of `config`.
         subsets: one more axis with every subset of the modalities.
         seeds: of every cell, from the config's upwards.
         workers: processes, one thread each.
@@ -80,7 +84,14 @@ def run_study(
     recipe = find_system(system)
     names = tuple(recipe.load(config).streams) if subsets else ()
     columns, grid = cells(over, names)
-    configs = {cell.slug: override(config, cell.changes) for cell in grid}
+    if named is not None:
+        columns = ("config", *columns)
+        grid = [
+            Cell((*one.changes, *changes, *cell.changes), one.names + cell.names, one.preset)
+            for one in named_cells(named)
+            for cell in grid
+        ]
+    configs = {cell.slug: override(_preset(recipe, cell.preset, config), cell.changes) for cell in grid}
     jobs = []
     for cell in grid:
         chosen = configs[cell.slug]
@@ -93,6 +104,12 @@ def run_study(
     report = report_of(out, columns, grid, measure or config.trainer.watch, seeds)
     report.write(out)
     return report
+
+
+def _preset(recipe: Any, name: str, otherwise: Any) -> Any:
+    if name and name not in recipe.presets:
+        raise ConfigError(f"{recipe.name} has no preset {name!r}; there are {', '.join(recipe.presets) or 'none'}")
+    return recipe.presets[name]() if name else otherwise
 
 
 _Job = tuple[str, dict[str, Any], int, Path]

@@ -1,0 +1,47 @@
+"""From a run of `text_encoder` on GoEmotions' 28 labels to the text layers that ship with merkit.
+
+    merkit prepare goemotions --root GOEMOTIONS --out .work/goemotions
+    merkit train text_encoder --preset minilm data.root=.work/goemotions freeze_layers=3 optim.lr=1e-4 \\
+        trainer.batch_size=32 trainer.max_epochs=3 trainer.watch=macro_f1 --out .work/text-goemotions-3
+    python -m benchmarks.first_model.text_net .work/text-goemotions-3
+    python -m benchmarks.first_model.text
+
+Layers that were frozen are those of the catalogue's MiniLM and are not shipped again; the others are, in half precision.
+"""
+
+import argparse
+import hashlib
+import json
+from pathlib import Path
+
+from safetensors.torch import load_file, save
+
+from benchmarks.first_model.fit import SHIPPED
+from merkit.networks.minilm import LAYERS, bert_layers
+
+_PREFIX = "encoder.backbone."
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path)
+    run = parser.parse_args().run
+    config = json.loads((run / "config.json").read_text(encoding="utf-8"))["config"]
+    if config["encoder"] != "minilm" or config["freeze_layers"] < 1:
+        raise SystemExit(f"{run}: a run of MiniLM with frozen embeddings is wanted")
+    state = load_file(run / "model.safetensors")
+    theirs = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
+    layers = bert_layers(theirs, range(config["freeze_layers"], LAYERS))
+    data = save({name: value.half().contiguous() for name, value in layers.items()})
+    for name, content in (
+        ("text-net.safetensors", data),
+        ("text-net.sha256", f"{hashlib.sha256(data).hexdigest()}\n".encode()),
+    ):
+        unfinished = SHIPPED / f".{name}.tmp"
+        unfinished.write_bytes(content)
+        unfinished.replace(SHIPPED / name)
+    print(f"{len(data) / 1e6:.2f} MB: layers {config['freeze_layers'] + 1} to {LAYERS}")
+
+
+if __name__ == "__main__":
+    main()
