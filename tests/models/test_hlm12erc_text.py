@@ -8,7 +8,7 @@ from tiny_encoders import write_encoder
 
 from merkit.data.batch import Batch, Tokens
 from merkit.errors import ConfigError
-from merkit.models.hlm12erc import DialogueText, cut_turns, read_together
+from merkit.models.hlm12erc import DialogueText, TurnVectors, cut_turns, read_together
 from merkit.models.hlm12erc.memory import Memory
 from merkit.models.hlm12erc.turns import turns_of
 from merkit.networks.text_pretrained import load_text_encoder
@@ -181,6 +181,54 @@ def test_a_frozen_encoder_reads_a_clip_once_and_other_weights_read_it_anew(tmp_p
     trained = text(0)
     assert reads(trained, talk(seed=7))[1] and reads(trained, talk(seed=7))[1]
     assert reads(trained, talk(seed=7))[0].requires_grad
+
+
+@pytest.mark.parametrize("kind", ["gru", "lstm", "attention"])
+def test_two_storeys_read_each_turn_alone_and_then_the_turns_so_far(encoders, kind):
+    torch.manual_seed(0)
+    text = TurnVectors(encoders["bert"], kind=kind).eval()
+    batch = talk()
+
+    def of(batch: Batch) -> torch.Tensor:
+        with torch.no_grad():
+            x, says = text(batch.tokens["text"], batch)
+        assert says.tolist() == [True, True, False, True, True, True] and not x[2].any()
+        return x
+
+    def with_turn(row: int) -> Batch:
+        tokens = batch.tokens["text"]
+        x = tokens.x.clone()
+        x[row] = 4 + (x[row] - 4 + 5) % 14
+        return replace(batch, tokens={"text": Tokens(x, tokens.mask)})
+
+    found = of(batch)
+    with torch.no_grad():  # what the dialogue adds is added to the turn as the encoder alone reads it
+        alone = DialogueText(encoders["bert"]).eval()(batch.tokens["text"], replace(batch, context=None, position=None))
+        context = batch.context.masked_fill(batch.position > 0, -1)
+        added = text.dialogue(
+            torch.cat([alone[0], said_alone(text, batch, 6)]),
+            torch.tensor([1, 1, 0, 1, 1, 1, 1]) > 0,
+            context,
+            batch.position,
+        )
+    torch.testing.assert_close(found, (alone[0] + added) * alone[1][:, None])
+    later, earlier = of(with_turn(3)), of(with_turn(0))
+    torch.testing.assert_close(
+        later[[0, 1, 4, 5]], found[[0, 1, 4, 5]]
+    )  # the fourth turn changes nobody's answer but its own
+    assert (later[3] - found[3]).abs().max() > 1e-3
+    assert (earlier[[0, 1, 3]] - found[[0, 1, 3]]).abs().amax(1).min() > 1e-4  # the first turn, that of all behind it
+    torch.testing.assert_close(earlier[[4, 5]], found[[4, 5]])
+    assert (of(with_turn(6))[[4, 5]] - found[[4, 5]]).abs().amax(1).min() > 1e-4  # a row of context alone
+    single = text(batch.tokens["text"], replace(batch, context=None, position=None))[0]
+    torch.testing.assert_close(single[0], found[0])  # nothing was said before it
+
+
+def said_alone(text: DialogueText, batch: Batch, row: int) -> torch.Tensor:
+    """The vector of a row of context, `(1, D)`, read by itself."""
+    tokens = batch.tokens["text"]
+    one = Batch(("x",), 1, {"text": Tokens(tokens.x[[row]], tokens.mask[[row]])})
+    return DialogueText(text.encoder).eval()(one.tokens["text"], one)[0]
 
 
 def test_memory_forgets_the_oldest_when_room_runs_out():

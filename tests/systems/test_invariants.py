@@ -106,6 +106,7 @@ CASES: dict[str, tuple[str, tuple[str, ...]]] = {
     "tensor_mixer-contrastive": ("tensor_mixer:contrastive", ()),
     "tensor_mixer-speech": ("tensor_mixer:speech_both", ()),
     "hlm12erc-text": ("hlm12erc:text", ("text.encoder=tiny:bert",)),
+    "hlm12erc-turns": ("hlm12erc:text", ("text.encoder=tiny:bert", "text.over_turns=gru")),
     "hlm12erc-attention": ("hlm12erc:offline", ("text.encoder=tiny:gpt2",)),
     "hlm12erc-utterance": (
         "hlm12erc:utterance",

@@ -27,6 +27,7 @@ from merkit.models.hlm12erc import (
     PictureVector,
     SpeechVector,
     StoredFeatures,
+    TurnVectors,
     WaveformLayers,
     WordMean,
 )
@@ -123,7 +124,10 @@ def _words(config: HLM12ERCConfig, *, weights: bool) -> nn.Module:
         training=True,
         download=text.download,
     )
-    return DialogueText(encoder, pooling=text.pooling, attention=text.attention, share=text.share)
+    how: dict[str, Any] = {"pooling": text.pooling, "attention": text.attention, "share": text.share}
+    if text.over_turns != "none" and text.context:
+        return TurnVectors(encoder, kind=text.over_turns, **how)
+    return DialogueText(encoder, **how)
 
 
 def _voice(config: HLM12ERCConfig) -> nn.Module:

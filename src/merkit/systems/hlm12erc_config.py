@@ -22,6 +22,9 @@ class TextConfig(Config):
     (`text.vectors`); else an encoder that is trained along: `minilm`, `gpt2`, a folder, or a name on the Hugging Face hub."""
     context: bool = True
     """Read each utterance behind the earlier ones of its dialogue (how many: `data.earlier`). Off: the utterance alone."""
+    over_turns: Literal["none", "gru", "lstm", "attention"] = "none"
+    """`none`: what was said before is read token by token, in front of the utterance. Else each turn is read by itself, and such
+    a network reads the vectors of the turns so far; what it says is added to the utterance's own vector."""
     template: str = "published"
     """How a turn is written: `published` (The speaker "Ross" said: …), `light` (Ross: …), or a text of your own with {text}
     and {speaker} in it."""

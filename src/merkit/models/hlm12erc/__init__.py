@@ -6,6 +6,7 @@ from merkit.models.hlm12erc.model import HLM12ERC
 from merkit.models.hlm12erc.sight import PictureVector
 from merkit.models.hlm12erc.sound import SpeechVector, WaveformLayers
 from merkit.models.hlm12erc.stored import StoredFeatures
+from merkit.models.hlm12erc.turn_vectors import TurnVectors
 from merkit.models.hlm12erc.turns import Reading, cut_turns, read_together
 from merkit.models.hlm12erc.words import WordMean
 
@@ -17,6 +18,7 @@ __all__ = [
     "Reading",
     "SpeechVector",
     "StoredFeatures",
+    "TurnVectors",
     "WaveformLayers",
     "WordMean",
     "cut_turns",

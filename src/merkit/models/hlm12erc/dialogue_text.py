@@ -37,7 +37,7 @@ _PADDING = 1 << 40
 
 
 class DialogueText(nn.Module):
-    """Token ids of turns -> one vector a clip.
+    """Token ids of turns -> one vector a clip. What was said before is read along, token by token.
 
     Args:
         encoder: any; its own pooling is not asked.
@@ -88,14 +88,22 @@ class DialogueText(nn.Module):
 
     def forward(self, tokens: Tokens, batch: Batch) -> tuple[Tensor, Tensor]:
         """Ids `(R, N, T, 1)` of all rows -> `(B, D)` and `(B,)` bool, whether the clip says anything; zeros where it does not."""
+        rows, lengths = self._rows(tokens)
+        return self._answers(rows, [cut_turns(own, lengths, self.room) for own in turns_of(batch, lengths)])
+
+    def _rows(self, tokens: Tokens) -> tuple[Sequence[Tensor], list[int]]:
+        """Ids of each row, and how many they are."""
         real = tokens.mask.flatten(1)
         ids = tokens.x.flatten(1)[real].long()  # exact in float32 up to 2**24
         lengths = real.sum(1).tolist()
-        rows = ids.split(lengths)
-        turns = [cut_turns(own, lengths, self.room) for own in turns_of(batch, lengths)]
-        says = torch.tensor([bool(own) for own in turns], device=real.device)
+        return ids.split(lengths), lengths
+
+    def _answers(self, rows: Sequence[Tensor], turns: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:
+        """`(n, D)` and `(n,)` bool: a vector for each of these sequences of rows, of its last one; zeros where it has none."""
+        like = next(self.encoder.parameters())
+        says = torch.tensor([bool(own) for own in turns], device=like.device)
         if not says.any():
-            return tokens.x.new_zeros(batch.size, self.width), says
+            return like.new_zeros(len(turns), self.width), says
         if any(p.requires_grad for p in self.encoder.parameters()):
             return self._vectors(rows, turns), says
         self._memory = self._memory or memory_of(self.encoder, self.pooling, self.by_turns, self.room, self.share)
@@ -105,7 +113,7 @@ class DialogueText(nn.Module):
         if x is None:
             x = self._vectors(rows, turns)
             memory.keep(keys, x)
-        return x.to(tokens.x.device), says
+        return x.to(like.device), says
 
     def _vectors(self, rows: Sequence[Tensor], turns: Sequence[Sequence[int]]) -> Tensor:
         """`(B, D)` from ids of all rows and which of them each clip is read from."""
