@@ -67,6 +67,22 @@ def test_a_sentence_is_the_unit_mean_of_its_tokens(weights):
     assert TextExtractor(pool="sentence")([]) == TextExtractor()([]) == []
 
 
+def test_tuned_layers_take_the_place_of_the_upper_three(weights):
+    weights("minilm-l6")
+    plain, tuned = (TextExtractor(layers=(3, 6), tuned=tuned) for tuned in (False, True))
+    assert plain.id != tuned.id and "tuned" not in plain.params
+    for before, after in zip(plain(TEXTS), tuned(TEXTS), strict=True):
+        np.testing.assert_array_equal(before[:, :384], after[:, :384])
+        assert np.abs(before[:, 384:] - after[:, 384:]).mean() > 0.1
+    # tuned for what raters see: two sentences of one emotion are nearer than two on one subject
+    happy, also, sad = (
+        x.mean(0) for x in TextExtractor(tuned=True)(["My dog is so happy!", "What a lovely day.", "My dog has died."])
+    )
+    near, far = (np.corrcoef(happy, other)[0, 1] for other in (also, sad))
+    was = [x.mean(0) for x in TextExtractor()(["My dog is so happy!", "What a lovely day.", "My dog has died."])]
+    assert near > far and np.corrcoef(was[0], was[1])[0, 1] < np.corrcoef(was[0], was[2])[0, 1]
+
+
 def test_a_long_text_is_cut_and_said_to_be(weights):
     weights("minilm-l6")
     extractor = TextExtractor()

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from merkit.errors import WeightError
+from merkit.networks import minilm
 from merkit.networks.checkpoint import adopt
 from merkit.networks.minilm import MiniLM, _renamed, batches_by_length, load_minilm
 
@@ -77,3 +79,17 @@ def test_batches_cover_all_and_bound_the_padding():
     computed = sum(len(batch) * max(lengths[i] for i in batch) for batch in batches)
     assert computed < 1.06 * sum(lengths)
     assert all(len(batch) * max(lengths[i] for i in batch) <= 2048 for batch in batches)
+
+
+def test_tuned_layers_that_were_changed_are_refused(monkeypatch, tmp_path):
+    shipped = tmp_path / "shipped"
+    shipped.mkdir()
+    monkeypatch.setattr(minilm, "files", lambda package: tmp_path)
+    with pytest.raises(WeightError, match="missing: reinstall"):
+        minilm.text_net_sha256()
+    (shipped / "text-net.sha256").write_text("0" * 64 + "\n")
+    with pytest.raises(WeightError, match="missing: reinstall"):
+        minilm._tuned()
+    (shipped / "text-net.safetensors").write_bytes(b"something")
+    with pytest.raises(WeightError, match="not the file that was shipped"):
+        minilm._tuned()
