@@ -291,14 +291,13 @@ def test_running_dice_keeps_counts_of_rare_classes_and_forgets_them_slowly() -> 
     assert "running" in loss.state_dict()
 
 
-def test_balanced_weights_are_those_of_scikit_learn() -> None:
+@pytest.mark.parametrize(("how", "power"), [("balanced", 1.0), ("root", 0.5)])
+def test_balanced_weights_are_those_of_scikit_learn(how: str, power: float) -> None:
     rng = np.random.default_rng(0)
     value, valid = rng.choice(K, 200, p=[0.6, 0.2, 0.15, 0.05]), rng.random(200) < 0.8
-    loss = build_loss(
-        spec("single_label"), column=TargetColumn(spec("single_label"), value, valid), class_weight="balanced"
-    )
+    loss = build_loss(spec("single_label"), column=TargetColumn(spec("single_label"), value, valid), class_weight=how)
     want = compute_class_weight("balanced", classes=np.arange(K), y=value[valid])
-    np.testing.assert_allclose(loss.class_weight.numpy(), want, rtol=1e-6)
+    np.testing.assert_allclose(loss.class_weight.numpy(), want**power, rtol=1e-6)
 
 
 def test_auto_positive_weight_counts_known_entries_and_survives_labels_that_are_never_or_always_on() -> None:

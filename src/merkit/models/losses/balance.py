@@ -15,15 +15,15 @@ __all__ = ["class_weights", "positive_weights"]
 
 
 def class_weights(
-    spec: TargetSpec, how: Literal["none", "balanced"] | Sequence[float], column: TargetColumn | None
+    spec: TargetSpec, how: Literal["none", "balanced", "root"] | Sequence[float], column: TargetColumn | None
 ) -> Tensor | None:
     """`(K,)` float32, or None for equal weights.
 
-    `balanced` is `n / (K n_c)`, as scikit-learn has it; distributions count as fractions of a row. A class that the
-    training part does not have keeps weight 1.
+    `balanced` is `n / (K n_c)`, as scikit-learn has it, `root` its square root: rare classes are heard without being shouted;
+    distributions count as fractions of a row. A class that the training part does not have keeps weight 1.
 
     Raises:
-        ConfigError: `balanced` without a training column, or the wrong number of weights.
+        ConfigError: `balanced` or `root` without a training column, or the wrong number of weights.
 
     Example:
         >>> spec = TargetSpec("e", "single_label", ("a", "b"))
@@ -33,17 +33,18 @@ def class_weights(
     labels = len(spec.labels)
     if how == "none":
         return None
-    if how != "balanced":
+    if how not in ("balanced", "root"):
         return _given(spec, how, "class_weight")
     if column is None:
         raise ConfigError(
-            f"target {spec.name}: balanced class weights are counted in a training column; none was given"
+            f"target {spec.name}: {how} class weights are counted in a training column; none was given"
         )
     if spec.kind == "single_label":
         count = np.bincount(column.value[column.valid], minlength=labels).astype(np.float64)
     else:
         count = column.value[column.valid.all(-1)].sum(0, dtype=np.float64)
     weight = np.where(count > 0, count.sum() / (labels * np.maximum(count, 1e-12)), 1.0)
+    weight = np.sqrt(weight) if how == "root" else weight
     return torch.from_numpy(weight.astype(np.float32))
 
 

@@ -19,7 +19,7 @@ from merkit.schema import TargetSpec
 
 __all__ = ["CrossEntropyLoss", "FocalLoss", "KLLoss"]
 
-ClassWeight = Literal["none", "balanced"] | Sequence[float]
+ClassWeight = Literal["none", "balanced", "root"] | Sequence[float]
 
 
 def _distribution(target: Tensor, labels: int, dtype: torch.dtype) -> Tensor:
@@ -38,7 +38,7 @@ class CrossEntropyLoss(nn.Module):
         smoothing: share ε in [0, 1] of every target that is spread evenly.
         spread: over `all` classes, as torch does, so that the true one keeps `1 - ε + ε / K`; or over the `others`, so that
             it keeps `1 - ε` and each other one gets `ε / (K - 1)`.
-        class_weight: `none`, `balanced`, or `K` numbers.
+        class_weight: `none`, `balanced`, `root` (of balanced), or `K` numbers.
 
     Raises:
         ConfigError: a share that cannot be.
@@ -93,7 +93,7 @@ class FocalLoss(nn.Module):
         spec: the target.
         column: the training part, for `balanced`.
         gamma: how much less a row counts that is answered well.
-        class_weight: `none`, `balanced`, or `K` numbers (the paper's α).
+        class_weight: `none`, `balanced`, `root` (of balanced), or `K` numbers (the paper's α).
         reduction: `weighted_mean` divides by the sum of class weights, as `CrossEntropyLoss` does; `mean` by the number of rows,
             as the paper's authors and most who use it do; `sum` by nothing. Without class weights the first two are one.
 
