@@ -5,6 +5,7 @@ against wandb 0.31, offline.
 """
 
 import csv
+import json
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -34,14 +35,29 @@ class Experiment:
         self.asked, self.logged, self.summary, self.exit_code = asked, [], {}, None
         self.id, self.name = "abc", asked.get("name")
         self.config = SimpleNamespace(update=lambda *args, **more: None)
+        self.artifacts: list[tuple[str, str, dict[str, bytes]]] = []
 
     def log(self, metrics: dict[str, Any]) -> None:
         assert self.exit_code is None, "logged to a run that is over"
         self.logged.append(metrics)
 
+    def log_artifact(self, artifact: Any) -> None:
+        assert self.exit_code is None
+        self.artifacts.append((artifact.name, artifact.type, artifact.files))
+
     def finish(self, exit_code: int = 0) -> None:
         self.exit_code = exit_code
         sys.modules["wandb"].run = None  # ty: ignore
+
+
+class Artifact:
+    """What W&B takes files into; the files as they are when they are added."""
+
+    def __init__(self, name: str, type: str) -> None:
+        self.name, self.type, self.files = name, type, {}
+
+    def add_file(self, path: str, name: str) -> None:
+        self.files[name] = Path(path).read_bytes()
 
 
 @pytest.fixture
@@ -65,7 +81,7 @@ def wandb(monkeypatch: pytest.MonkeyPatch) -> list[Experiment]:
     ):
         parts[f"wandb.{name}"] = ModuleType(f"wandb.{name}")
         vars(parts[f"wandb.{name}"]).update(held)
-    fake.init, fake.run, fake.errors = init, None, errors  # ty: ignore
+    fake.init, fake.run, fake.errors, fake.Artifact = init, None, errors, Artifact  # ty: ignore
     for name, module in {"wandb": fake, "wandb.errors": errors, **parts}.items():
         monkeypatch.setitem(sys.modules, name, module)
     monkeypatch.setattr(lightning_wandb, "_WANDB_AVAILABLE", True)
@@ -103,6 +119,21 @@ def test_a_run_per_seed_with_config_measures_and_summary(tmp_path: Path, wandb: 
             assert one.summary[f"best/{rule}"] == pytest.approx(best[rule]["value"], abs=1e-6)
             assert one.summary[f"best/{rule}/epoch"] == best[rule]["epoch"]
         assert one.exit_code == 0
+
+
+def test_weights_are_an_artifact_where_that_is_asked_for(tmp_path: Path, wandb: list[Experiment]) -> None:
+    config = tiny(tmp_path / "data", "trainer.artifact=true", "trainer.watch=macro_f1")
+    run = train_seeds("fusion", config, tmp_path / "runs" / "mine", 2)
+    for one, held in zip(wandb, run.seeds(), strict=True):
+        ((name, kind, files),) = one.artifacts
+        assert (name, kind) == (f"mine-{held.path.name}", "model")
+        assert files == {
+            file: (held.path / file).read_bytes()
+            for file in ("config.json", "record.json", "history.csv", "model.safetensors")
+        }
+        assert json.loads(files["record.json"])["status"] == "finished" and one.exit_code == 0
+    train("fusion", tiny(tmp_path / "data"), tmp_path / "other")
+    assert not wandb[-1].artifacts and wandb[-1].exit_code == 0
 
 
 def test_nothing_goes_online_unless_asked_for(

@@ -73,6 +73,8 @@ class TrainerConfig(Config):
     tracker_mode: Literal["offline", "online"] = "offline"
     """`online` lets W&B send what it logs to its server, and MLflow to that of MLFLOW_TRACKING_URI; nothing goes anywhere
     unless this asks for it."""
+    artifact: bool = False
+    """Of W&B: log the finished run's weights, config and record as an artifact of type `model`."""
     project: str = "merkit"
     """Project or experiment name for the tracker."""
     entity: str = ""

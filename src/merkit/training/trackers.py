@@ -14,7 +14,10 @@ from merkit.errors import ConfigError
 from merkit.training.config import TrainerConfig
 from merkit.training.criteria import Criterion
 
-__all__ = ["TRACKERS", "BestSoFar", "build_tracker"]
+__all__ = ["TRACKERS", "BestSoFar", "build_tracker", "log_artifact"]
+
+# of a finished run: what it answers with, and how it was made
+_ARTIFACT = ("config.json", "record.json", "history.csv", "model.safetensors")
 
 
 class BestSoFar:
@@ -75,18 +78,20 @@ class _Wandb(WandbLogger):
             mode=_mode(config),
             config=_asked(folder),
         )
-        self._best = _best(folder, config)
+        self._best, self._artifact = _best(folder, config), config.artifact
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Hands them on, with the best so far."""
         super().log_metrics(self._best.along(metrics), step)
 
     def finalize(self, status: str) -> None:
-        """Ends the W&B run: the next seed of the same process must not write into it."""
+        """Ends the W&B run, which the next seed of the same process must not write into; one whose weights are to be logged is
+        ended by `log_artifact`, when they are there."""
         super().finalize(status)
         if self._experiment is not None:
             self._experiment.summary.update(self._best.summary())
-            self._experiment.finish(exit_code=0 if status == "success" else 1)
+            if status != "success" or not self._artifact:
+                self._experiment.finish(exit_code=0 if status == "success" else 1)
 
 
 class _MLflow(MLFlowLogger):
@@ -171,6 +176,21 @@ def _wandb(folder: Path, config: TrainerConfig) -> Logger:
             f"W&B does not start ({error}); trainer.tracker_mode=online needs `wandb login` and a network, offline neither"
         ) from error
     return tracker
+
+
+def log_artifact(folder: Path, config: TrainerConfig) -> None:
+    """Logs a finished run's weights, config and record to its W&B run, where `trainer.artifact` asks for it, and ends that."""
+    if config.tracker != "wandb" or not config.artifact or config.fast_dev_run:
+        return
+    import wandb  # ty: ignore[import-not-found]
+
+    if wandb.run is None:
+        return
+    artifact = wandb.Artifact(_name(folder).replace("/", "-"), type="model")
+    for name in _ARTIFACT:
+        artifact.add_file(str(folder / name), name=name)
+    wandb.run.log_artifact(artifact)
+    wandb.run.finish(exit_code=0)
 
 
 def _mlflow(folder: Path, config: TrainerConfig) -> Logger:

@@ -24,6 +24,7 @@ from merkit.training.module import Answers, collect
 from merkit.training.prior import prior_of
 from merkit.training.ranks import rank
 from merkit.training.run import Run, environment, facts_of
+from merkit.training.trackers import log_artifact
 
 __all__ = ["train", "train_seeds", "with_seed"]
 
@@ -131,6 +132,7 @@ def train(
         measures = measure_of(made.specs)(answers)
         facts["valid"] = {key: None if math.isnan(value) else value for key, value in measures.items()}
     run.note(status="finished", **facts)
+    log_artifact(out, made.trainer)
     # a finished run needs no state to resume from, and it is the largest file
     (out / "last.ckpt").unlink(missing_ok=True)
     return run

@@ -36,9 +36,7 @@ def class_weights(
     if how not in ("balanced", "root"):
         return _given(spec, how, "class_weight")
     if column is None:
-        raise ConfigError(
-            f"target {spec.name}: {how} class weights are counted in a training column; none was given"
-        )
+        raise ConfigError(f"target {spec.name}: {how} class weights are counted in a training column; none was given")
     if spec.kind == "single_label":
         count = np.bincount(column.value[column.valid], minlength=labels).astype(np.float64)
     else:
