@@ -1,5 +1,6 @@
 """MiniLM against transformers' BertModel: with random weights always, with the real ones where they can be had."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -7,9 +8,11 @@ import pytest
 import torch
 
 from merkit.errors import WeightError
-from merkit.networks import minilm
+from merkit.networks import minilm, minilm_emotions
 from merkit.networks.checkpoint import adopt
 from merkit.networks.minilm import MiniLM, _renamed, batches_by_length, load_minilm
+from merkit.networks.text_pretrained import load_text_encoder
+from merkit.weights import locate
 
 GOLDEN = Path(__file__).parent / "golden" / "minilm.npz"
 TEXTS = [
@@ -89,7 +92,25 @@ def test_tuned_layers_that_were_changed_are_refused(monkeypatch, tmp_path):
         minilm.text_net_sha256()
     (shipped / "text-net.sha256").write_text("0" * 64 + "\n")
     with pytest.raises(WeightError, match="missing: reinstall"):
-        minilm._tuned()
+        minilm.tuned_layers()
     (shipped / "text-net.safetensors").write_bytes(b"something")
     with pytest.raises(WeightError, match="not the file that was shipped"):
-        minilm._tuned()
+        minilm.tuned_layers()
+
+
+def test_minilm_with_tuned_layers_is_an_encoder_by_name(weights, tmp_path, monkeypatch):
+    weights("minilm-l6")
+    source = locate("minilm-l6")
+    monkeypatch.setattr(minilm_emotions, "locate", lambda name: tmp_path / "cache" / "minilm-l6")
+    shutil.copytree(source, tmp_path / "cache" / "minilm-l6")
+    encoder = load_text_encoder("minilm-emotions")
+    texts = [text for text in TEXTS if text]
+    want = np.stack([own[:, 0].mean(0).numpy() for own in load_minilm(tuned=True).token_states(texts)])
+    np.testing.assert_allclose(encoder.encode(texts), want, atol=2e-5)
+    assert np.abs(want - load_text_encoder("minilm").encode(texts)).max() > 0.1
+    assert encoder.tokeniser.limit == 256 and encoder.name == "minilm-emotions"
+    (folder,) = (path for path in (tmp_path / "cache").iterdir() if "emotions" in path.name)
+    stamp = (folder / "model.safetensors").stat().st_mtime_ns
+    load_text_encoder("minilm-emotions")
+    assert (folder / "model.safetensors").stat().st_mtime_ns == stamp, "made once"
+    assert {path.name for path in folder.iterdir()} >= {"config.json", "tokenizer.json"}

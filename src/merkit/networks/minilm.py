@@ -19,7 +19,7 @@ from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt
 from merkit.weights import locate
 
-__all__ = ["MiniLM", "batches_by_length", "bert_layers", "load_minilm", "text_net_sha256"]
+__all__ = ["MiniLM", "batches_by_length", "bert_layers", "load_minilm", "text_net_sha256", "tuned_layers"]
 
 WIDTH, HEADS, LAYERS, VOCABULARY, POSITIONS = 384, 12, 6, 30522, 512
 MAX_TOKENS = 256  # the length that the sentence model was trained with, [CLS] and [SEP] included
@@ -173,7 +173,7 @@ def load_minilm(dtype: torch.dtype = torch.float32, *, tuned: bool = False) -> M
     tokenizer.enable_truncation(MAX_TOKENS)
     path = folder / "model.safetensors"
     state = _renamed(load_file(path), path)
-    return adopt(MiniLM(tokenizer), state | (_tuned() if tuned else {}), path).to(dtype)
+    return adopt(MiniLM(tokenizer), state | (tuned_layers() if tuned else {}), path).to(dtype)
 
 
 def text_net_sha256() -> str:
@@ -188,7 +188,12 @@ def text_net_sha256() -> str:
         raise WeightError("the text layers that ship with merkit are missing: reinstall merkit") from None
 
 
-def _tuned() -> dict[str, Tensor]:
+def tuned_layers() -> dict[str, Tensor]:
+    """The upper layers as merkit tuned them, by their names in `MiniLM`.
+
+    Raises:
+        WeightError: they are missing or damaged.
+    """
     pinned = text_net_sha256()
     try:
         data = (files("merkit.weights") / "shipped" / "text-net.safetensors").read_bytes()

@@ -103,7 +103,8 @@ def find_text_source(
     """The encoder of that name on this machine.
 
     Args:
-        name: `minilm`; a folder that `save_pretrained` wrote; or a name on the Hugging Face hub, such as `roberta-base`.
+        name: `minilm`, `minilm-emotions` (its upper layers as merkit tuned them on GoEmotions); a folder that `save_pretrained`
+            wrote; or a name on the Hugging Face hub, such as `roberta-base`.
         download: fetch a hub name that is not on this machine (to Hugging Face's own cache). `HF_HUB_OFFLINE=1` forbids it.
         what: it is, for messages.
         also: more files that it needs, as patterns.
@@ -120,6 +121,10 @@ def find_text_source(
     folder = Path(name).expanduser()
     if (folder / "config.json").is_file():
         return TextSource(folder.resolve().name, folder, what=what)
+    if name == "minilm-emotions":
+        from merkit.networks.minilm_emotions import minilm_emotions
+
+        return TextSource(name, minilm_emotions(), _CATALOGUE["minilm"][1], what)
     entry, max_tokens = _CATALOGUE.get(name, ("", 0))
     missing = ""
     if entry:
