@@ -31,6 +31,7 @@ CELLS: dict[str, tuple[str, ...]] = {
     "none": (LIGHT_OFF, SPEC_OFF),
     "light": (SPEC_OFF,),
     "SpecAugment": (LIGHT_OFF,),
+    "SpecAugment, one mask each": (LIGHT_OFF, "speech.freq_masks=1", "speech.time_masks=1"),
     "mixup": (LIGHT_OFF, SPEC_OFF, "mixup_prob=1"),
     "all": ("mixup_prob=1",),
 }
@@ -52,7 +53,7 @@ def main() -> None:
     print("| augmentation | fold | unweighted recall | accuracy | CPU s |\n|---|---|---|---|---|")
     for name in given.cells:
         for fold in given.folds:
-            folder = given.out / f"{name}-{fold}"
+            folder = given.out / f"{name.replace(', ', '-').replace(' ', '-')}-{fold}"
             changes = [*CELLS[name], f"trainer.max_epochs={given.epochs}", f"data.split.fold={fold}"]
             began = time.process_time()
             run = train("merc2020", override(start, changes), folder)
