@@ -1,4 +1,4 @@
-"""The text head: attention over token states of MiniLM as tuned on GoEmotions, trained there under the Ekman grouping.
+"""The text head: the mean of token states of MiniLM as tuned on GoEmotions, trained there under the Ekman grouping.
 
     python -m benchmarks.first_model.text_net RUN      # first: the tuned layers
     python -m benchmarks.first_model.text
@@ -21,8 +21,8 @@ from merkit.labels import EKMAN7
 from merkit.models import PooledClassifier
 
 ABOUT = (
-    "Eight attention queries over MiniLM-L6's last word-piece states, one hidden layer, seven classes. Its three upper layers "
-    "are merkit's own, tuned on GoEmotions' 28 labels (`benchmarks/first_model/text_net.py`)."
+    "The mean of MiniLM-L6's last word-piece states, one hidden layer, seven classes. The three upper layers are merkit's own, "
+    "tuned on GoEmotions' 28 labels (`benchmarks/first_model/text_net.py`)."
 )
 NOT_EVALUATED = (
     "Anything but English, and text from anywhere but Reddit and one television series. Sarcasm and context: each line is "
@@ -87,7 +87,7 @@ def main() -> None:
         )
 
     torch.manual_seed(arguments.seed)
-    net = PooledClassifier(extractor.width, 7, pooling="attention", hidden=256, heads=8, dropout=0.3)
+    net = PooledClassifier(extractor.width, 7, pooling="mean", hidden=256, dropout=0.3)
     rows = np.arange(len(target))
     train(net, tokens, target, rows, epochs=arguments.epochs, lr=1e-3, weight_decay=0.05, seed=arguments.seed, say=say)
     members = refit_members(net, embed(net, tokens, rows), target, None, penalty=1e-4)

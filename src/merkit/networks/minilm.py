@@ -189,7 +189,8 @@ def text_net_sha256() -> str:
 
 
 def tuned_layers() -> dict[str, Tensor]:
-    """The upper layers as merkit tuned them, by their names in `MiniLM`.
+    """The upper layers as merkit tuned them, by their names in `MiniLM`, float32. Matrices are shipped as eight bits and a scale
+    for each row.
 
     Raises:
         WeightError: they are missing or damaged.
@@ -201,7 +202,12 @@ def tuned_layers() -> dict[str, Tensor]:
         raise WeightError("the text layers that ship with merkit are missing: reinstall merkit") from None
     if hashlib.sha256(data).hexdigest() != pinned:
         raise WeightError("text-net.safetensors is not the file that was shipped (sha256 differs)")
-    return {key: value.float() for key, value in load(data).items()}
+    held = load(data)
+    return {
+        key: value.float() * held[f"{key}.scale"] if value.dtype == torch.int8 else value.float()
+        for key, value in held.items()
+        if not key.endswith(".scale")
+    }
 
 
 def _renamed(state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
