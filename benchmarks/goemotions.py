@@ -3,9 +3,9 @@
     merkit evaluate RUN --split valid
     python -m benchmarks.goemotions RUN
 
-At .5; at .3 for every label, as BERT-base was judged (Demszky et al. 2020); and at thresholds per label, fitted on four fifths of dev and read on the fifth that they did
-not see (five ways, ten random divisions), since thresholds that were fitted on the clips they are judged on flatter.
-Intervals: bootstrap over comments.
+At .5; at .3 for every label, as BERT-base was judged (Demszky et al. 2020); and at thresholds per label, fitted on four fifths
+of dev and read on the fifth that they did not see (five ways, ten random divisions), since thresholds that were fitted on the
+comments they are judged on flatter. Intervals: bootstrap over comments.
 """
 
 import argparse
