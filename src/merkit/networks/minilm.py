@@ -19,10 +19,19 @@ from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt
 from merkit.weights import locate
 
-__all__ = ["MiniLM", "batches_by_length", "bert_layers", "load_minilm", "text_net_sha256", "tuned_layers"]
+__all__ = ["BERT_PARTS", "MiniLM", "batches_by_length", "bert_layers", "load_minilm", "text_net_sha256", "tuned_layers"]
 
 WIDTH, HEADS, LAYERS, VOCABULARY, POSITIONS = 384, 12, 6, 30522, 512
 MAX_TOKENS = 256  # the length that the sentence model was trained with, [CLS] and [SEP] included
+
+BERT_PARTS = {
+    "out": "attention.output.dense",
+    "norm1": "attention.output.LayerNorm",
+    "up": "intermediate.dense",
+    "down": "output.dense",
+    "norm2": "output.LayerNorm",
+}
+"""Our name of a layer's part -> BERT's, but for query, key and value, which are one matrix here."""
 
 
 class _Layer(nn.Module):
@@ -230,20 +239,13 @@ def bert_layers(state: dict[str, Tensor], layers: Sequence[int]) -> dict[str, Te
         state: keys begin with `encoder.layer.`.
         layers: which.
     """
-    parts = {
-        "out": "attention.output.dense",
-        "norm1": "attention.output.LayerNorm",
-        "up": "intermediate.dense",
-        "down": "output.dense",
-        "norm2": "output.LayerNorm",
-    }
     ours: dict[str, Tensor] = {}
     for i in layers:
         theirs = f"encoder.layer.{i}."
         for kind in ("weight", "bias"):
             qkv = [state[f"{theirs}attention.self.{part}.{kind}"] for part in ("query", "key", "value")]
             ours[f"layers.{i}.qkv.{kind}"] = torch.cat(qkv)
-            for name, part in parts.items():
+            for name, part in BERT_PARTS.items():
                 ours[f"layers.{i}.{name}.{kind}"] = state[f"{theirs}{part}.{kind}"]
     return ours
 

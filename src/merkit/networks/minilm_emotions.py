@@ -8,18 +8,10 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from merkit.networks.minilm import text_net_sha256, tuned_layers
+from merkit.networks.minilm import BERT_PARTS, text_net_sha256, tuned_layers
 from merkit.weights import locate
 
 __all__ = ["minilm_emotions"]
-
-_PARTS = {
-    "out": "attention.output.dense",
-    "norm1": "attention.output.LayerNorm",
-    "up": "intermediate.dense",
-    "down": "output.dense",
-    "norm2": "output.LayerNorm",
-}
 
 
 def minilm_emotions() -> Path:
@@ -58,5 +50,5 @@ def bert_names(layers: dict[str, Tensor]) -> dict[str, Tensor]:
             for into, piece in zip(("query", "key", "value"), torch.chunk(value, 3), strict=True):
                 theirs[f"{layer}attention.self.{into}.{kind}"] = piece.contiguous()
         else:
-            theirs[f"{layer}{_PARTS[part]}.{kind}"] = value
+            theirs[f"{layer}{BERT_PARTS[part]}.{kind}"] = value
     return theirs

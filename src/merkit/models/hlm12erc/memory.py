@@ -27,6 +27,10 @@ class Memory:
         self._held: dict[str, Tensor] = {}
         self._bytes = 0
 
+    def __deepcopy__(self, memo: dict[int, object]) -> "Memory":
+        """Itself: a copy of a model asks the same memory."""
+        return self
+
     def find(self, keys: Sequence[str]) -> Tensor | None:
         """`(n, D)` on the CPU, if all of them are known."""
         if not keys or any(key not in self._held for key in keys):
