@@ -20,6 +20,7 @@ from safetensors.torch import load_file, save
 from torch import Tensor
 
 from benchmarks.first_model.fit import SHIPPED
+from merkit.atomic import replacing
 from merkit.networks.minilm import LAYERS, bert_layers
 
 _PREFIX = "encoder.backbone."
@@ -49,13 +50,10 @@ def main() -> None:
     theirs = {name.removeprefix(_PREFIX): value for name, value in state.items() if name.startswith(_PREFIX)}
     layers = bert_layers(theirs, range(config["freeze_layers"], LAYERS))
     data = save(rounded(layers))
-    for name, content in (
-        ("text-net.safetensors", data),
-        ("text-net.sha256", f"{hashlib.sha256(data).hexdigest()}\n".encode()),
-    ):
-        unfinished = SHIPPED / f".{name}.tmp"
-        unfinished.write_bytes(content)
-        unfinished.replace(SHIPPED / name)
+    with replacing(SHIPPED / "text-net.safetensors") as temporary:
+        temporary.write_bytes(data)
+    with replacing(SHIPPED / "text-net.sha256") as temporary:
+        temporary.write_text(f"{hashlib.sha256(data).hexdigest()}\n", encoding="utf-8")
     print(f"{len(data) / 1e6:.2f} MB: layers {config['freeze_layers'] + 1} to {LAYERS}")
 
 

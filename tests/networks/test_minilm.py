@@ -1,6 +1,7 @@
 """MiniLM against transformers' BertModel: with random weights always, with the real ones where they can be had."""
 
 import shutil
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from merkit.networks.checkpoint import adopt
 from merkit.networks.minilm import MiniLM, _renamed, batches_by_length, load_minilm
 from merkit.networks.text_pretrained import load_text_encoder
 from merkit.weights import locate
+from merkit.weights.shipped import shipped_network, shipped_sha256
 
 GOLDEN = Path(__file__).parent / "golden" / "minilm.npz"
 TEXTS = [
@@ -85,15 +87,13 @@ def test_batches_cover_all_and_bound_the_padding():
 
 
 def test_tuned_layers_that_were_changed_are_refused(monkeypatch, tmp_path):
-    shipped = tmp_path / "shipped"
-    shipped.mkdir()
-    monkeypatch.setattr(minilm, "files", lambda package: tmp_path)
+    monkeypatch.setattr(minilm, "shipped_network", partial(shipped_network, folder=tmp_path))
     with pytest.raises(WeightError, match="missing: reinstall"):
-        minilm.text_net_sha256()
-    (shipped / "text-net.sha256").write_text("0" * 64 + "\n")
+        shipped_sha256("text-net", tmp_path)
+    (tmp_path / "text-net.sha256").write_text("0" * 64 + "\n")
     with pytest.raises(WeightError, match="missing: reinstall"):
         minilm.tuned_layers()
-    (shipped / "text-net.safetensors").write_bytes(b"something")
+    (tmp_path / "text-net.safetensors").write_bytes(b"something")
     with pytest.raises(WeightError, match="not the file that was shipped"):
         minilm.tuned_layers()
 

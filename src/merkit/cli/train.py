@@ -163,9 +163,7 @@ def _config(system: str, preset: str | None, path: Path | None, changes: list[st
     from merkit.systems.system import find_system
 
     recipe = find_system(system)
-    if preset is not None and preset not in recipe.presets:
-        raise ConfigError(f"{system} has no preset {preset!r}; there are {', '.join(recipe.presets) or 'none'}")
-    chosen = recipe.presets[preset]() if preset is not None else recipe.config()
+    chosen = recipe.preset(preset) if preset is not None else recipe.config()
     if path is not None:
         path = path / "config.json" if path.is_dir() else path
         try:

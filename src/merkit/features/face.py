@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import cached_property
-from importlib.resources import files
 
 import numpy as np
 import torch
@@ -10,6 +9,7 @@ import torch
 from merkit.features.extractor import catalogue_hashes, extractor_id
 from merkit.networks.face_api import FaceExpression, load_face_api_expression, prepare_faces
 from merkit.networks.face_net import FACE_NET_WIDTH, FaceNet, grey48, load_face_net
+from merkit.weights.shipped import shipped_sha256
 
 __all__ = ["FaceApiExtractor", "FaceNetExtractor"]
 
@@ -36,8 +36,7 @@ class FaceNetExtractor:
 
     @cached_property
     def id(self) -> str:
-        pinned = (files("merkit.weights") / "shipped" / "face-net.sha256").read_text().strip()
-        return extractor_id(self.name, self.version, self.params, [pinned])
+        return extractor_id(self.name, self.version, self.params, [shipped_sha256("face-net")])
 
     @cached_property
     def _net(self) -> FaceNet:

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from merkit.features.extractor import catalogue_hashes, extractor_id
-from merkit.networks.minilm import MiniLM, load_minilm, text_net_sha256
+from merkit.networks.minilm import MiniLM, load_minilm
+from merkit.weights.shipped import shipped_sha256
 
 __all__ = ["TextExtractor"]
 
@@ -50,7 +51,7 @@ class TextExtractor:
 
     @cached_property
     def id(self) -> str:
-        own = [text_net_sha256()] if self.tuned else []
+        own = [shipped_sha256("text-net")] if self.tuned else []
         return extractor_id(self.name, self.version, self.params, [*catalogue_hashes(self.weights), *own])
 
     @cached_property

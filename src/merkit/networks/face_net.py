@@ -5,16 +5,13 @@ face of 48 pixels is all that FER2013 knows, and larger crops are brought down t
 `benchmarks/first_model/face.py`; the weights ship with merkit (non-commercial, as the training data are).
 """
 
-import hashlib
-from importlib.resources import files
-
 import numpy as np
 import torch
 from safetensors.torch import load
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from merkit.errors import WeightError
+from merkit.weights.shipped import shipped_network
 
 __all__ = ["FACE_NET_WIDTH", "FaceNet", "grey48", "load_face_net"]
 
@@ -89,16 +86,8 @@ def load_face_net() -> FaceNet:
     Raises:
         WeightError: they are missing or damaged.
     """
-    folder = files("merkit.weights") / "shipped"
-    try:
-        data = (folder / "face-net.safetensors").read_bytes()
-        pinned = (folder / "face-net.sha256").read_text().strip()
-    except FileNotFoundError:
-        raise WeightError("the expression network that ships with merkit is missing: reinstall merkit") from None
-    if hashlib.sha256(data).hexdigest() != pinned:
-        raise WeightError("face-net.safetensors is not the file that was shipped (sha256 differs)")
     net = FaceNet()
-    state = load(data)
+    state = load(shipped_network("face-net"))
     net.load_state_dict({key: value.float() if value.is_floating_point() else value for key, value in state.items()})
     net.eval().requires_grad_(False)
     for parameter in net.parameters():

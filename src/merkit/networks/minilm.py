@@ -4,9 +4,7 @@ Wang et al. 2020 (arXiv:2002.10957), fine-tuned for sentence similarity (sentenc
 Texts are sorted by length and batched with texts of nearly the same length, so hardly any padding is computed on.
 """
 
-import hashlib
 from collections.abc import Sequence
-from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -15,11 +13,11 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from merkit.errors import WeightError
 from merkit.networks.checkpoint import adopt
 from merkit.weights import locate
+from merkit.weights.shipped import shipped_network
 
-__all__ = ["BERT_PARTS", "MiniLM", "batches_by_length", "bert_layers", "load_minilm", "text_net_sha256", "tuned_layers"]
+__all__ = ["BERT_PARTS", "MiniLM", "batches_by_length", "bert_layers", "load_minilm", "tuned_layers"]
 
 WIDTH, HEADS, LAYERS, VOCABULARY, POSITIONS = 384, 12, 6, 30522, 512
 MAX_TOKENS = 256  # the length that the sentence model was trained with, [CLS] and [SEP] included
@@ -185,18 +183,6 @@ def load_minilm(dtype: torch.dtype = torch.float32, *, tuned: bool = False) -> M
     return adopt(MiniLM(tokenizer), state | (tuned_layers() if tuned else {}), path).to(dtype)
 
 
-def text_net_sha256() -> str:
-    """Of the tuned layers that ship with merkit.
-
-    Raises:
-        WeightError: they are missing.
-    """
-    try:
-        return (files("merkit.weights") / "shipped" / "text-net.sha256").read_text().strip()
-    except FileNotFoundError:
-        raise WeightError("the text layers that ship with merkit are missing: reinstall merkit") from None
-
-
 def tuned_layers() -> dict[str, Tensor]:
     """The upper layers as merkit tuned them, by their names in `MiniLM`, float32. Matrices are shipped as eight bits and a scale
     for each row.
@@ -204,14 +190,7 @@ def tuned_layers() -> dict[str, Tensor]:
     Raises:
         WeightError: they are missing or damaged.
     """
-    pinned = text_net_sha256()
-    try:
-        data = (files("merkit.weights") / "shipped" / "text-net.safetensors").read_bytes()
-    except FileNotFoundError:
-        raise WeightError("the text layers that ship with merkit are missing: reinstall merkit") from None
-    if hashlib.sha256(data).hexdigest() != pinned:
-        raise WeightError("text-net.safetensors is not the file that was shipped (sha256 differs)")
-    held = load(data)
+    held = load(shipped_network("text-net"))
     return {
         key: value.float() * held[f"{key}.scale"] if value.dtype == torch.int8 else value.float()
         for key, value in held.items()

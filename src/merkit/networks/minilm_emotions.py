@@ -8,8 +8,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from merkit.networks.minilm import BERT_PARTS, text_net_sha256, tuned_layers
+from merkit.networks.minilm import BERT_PARTS, tuned_layers
 from merkit.weights import locate
+from merkit.weights.shipped import shipped_sha256
 
 __all__ = ["minilm_emotions"]
 
@@ -21,7 +22,7 @@ def minilm_emotions() -> Path:
         WeightError: MiniLM is not in the cache, or the tuned layers that ship with merkit are missing or damaged.
     """
     source = locate("minilm-l6")
-    folder = source.parent / f"minilm-emotions-{text_net_sha256()[:12]}"
+    folder = source.parent / f"minilm-emotions-{shipped_sha256('text-net')[:12]}"
     if (folder / "config.json").is_file():
         return folder
     state = load_file(source / "model.safetensors")

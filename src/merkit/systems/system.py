@@ -52,6 +52,20 @@ class System:
     load: _Load = _load_data
     sampling: Callable[[Any, ClipTable], Sampling | None] = _all_tokens
 
+    def preset(self, name: str) -> Any:
+        """The config of that name.
+
+        Raises:
+            ConfigError: there is none.
+
+        Example:
+            >>> find_system("hlm12erc").preset("text").text.encoder
+            'minilm'
+        """
+        if name not in self.presets:
+            raise ConfigError(f"{self.name} has no preset {name!r}; there are {', '.join(self.presets) or 'none'}")
+        return self.presets[name]()
+
 
 SYSTEMS: dict[str, System] = {
     "fusion": System("fusion", fusion.FusionConfig, fusion.plan, fusion.build_model),

@@ -91,7 +91,8 @@ def run_study(
             for one in named_cells(named)
             for cell in grid
         ]
-    configs = {cell.slug: override(_preset(recipe, cell.preset, config), cell.changes) for cell in grid}
+    bases = {cell.preset: recipe.preset(cell.preset) if cell.preset else config for cell in grid}
+    configs = {cell.slug: override(bases[cell.preset], cell.changes) for cell in grid}
     jobs = []
     for cell in grid:
         chosen = configs[cell.slug]
@@ -104,12 +105,6 @@ def run_study(
     report = report_of(out, columns, grid, measure or config.trainer.watch, seeds)
     report.write(out)
     return report
-
-
-def _preset(recipe: Any, name: str, otherwise: Any) -> Any:
-    if name and name not in recipe.presets:
-        raise ConfigError(f"{recipe.name} has no preset {name!r}; there are {', '.join(recipe.presets) or 'none'}")
-    return recipe.presets[name]() if name else otherwise
 
 
 _Job = tuple[str, dict[str, Any], int, Path]
