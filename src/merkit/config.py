@@ -69,7 +69,9 @@ def config_from(kind: type[C], values: dict[str, Any]) -> C:
 def override(config: C, changes: Iterable[str]) -> C:
     """`config` with `key=value` changes; keys are dotted paths, values are read as YAML scalars or lists.
 
-    A leading `+` or `--`, as other tools write it, is ignored, and a bare `key` means `key=true`.
+    A leading `+` or `--`, as other tools write it, is ignored, and a bare `key` means `key=true`. A mapping that is given
+    whole replaces what stood there (`loss_params={gamma: 2}`); with one more dot it is one entry of it
+    (`loss_params.gamma=2`).
 
     Raises:
         ConfigError: see `config_from`.
@@ -87,6 +89,7 @@ def override(config: C, changes: Iterable[str]) -> C:
     """
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
 
     changes = [change.lstrip("+").removeprefix("--") for change in changes]
     changes = [change if "=" in change else f"{change}=true" for change in changes]
@@ -94,13 +97,16 @@ def override(config: C, changes: Iterable[str]) -> C:
     for change in changes:
         _check_key(change.split("=", 1)[0].strip(), known)
     try:
-        merged = OmegaConf.merge(OmegaConf.create(config.to_dict()), OmegaConf.from_dotlist(changes))
+        before = config.to_dict()
+        for change in changes:
+            _emptied(type(config), before, change.split("=", 1)[0])
+        merged = OmegaConf.merge(OmegaConf.create(before), OmegaConf.from_dotlist(changes))
         values = OmegaConf.to_container(merged, resolve=False)
         _listed(type(config), values)
         said = dict(change.split("=", 1) for change in changes)  # of a key that is given twice, the last
         for key, text in said.items():
             _verbatim(type(config), values, key, text)
-    except (OmegaConfBaseException, ValueError) as error:
+    except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"cannot read {' '.join(changes)}: {error}") from None
     return config_from(type(config), values)  # ty: ignore[invalid-argument-type]
 
@@ -134,6 +140,18 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value if isinstance(value, str | int | float | bool | None) else str(value)
+
+
+def _emptied(kind: type[Config], values: dict[str, Any], key: str) -> None:
+    """Makes room for a mapping that is given whole: merged into a preset's options, the options of one loss would be handed
+    to another."""
+    group, _, rest = key.strip().partition(".")
+    annotation = kind.model_fields[group].annotation
+    if isinstance(annotation, type) and issubclass(annotation, Config):
+        if rest:
+            _emptied(annotation, values[group], rest)
+    elif get_origin(annotation) is dict and not rest:
+        values[group] = {}
 
 
 def _listed(kind: type[Config], values: Any) -> None:
