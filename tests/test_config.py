@@ -64,7 +64,9 @@ def test_the_loss_of_a_preset_can_be_changed_for_another() -> None:
 
 
 def test_what_is_said_is_read_as_its_key_wants_it() -> None:
-    said = override(PRESET, ["speaker=01", "precision=16", "targets=joy,fear", "--epochs=5", "+optim.lr=3e-4", "shuffle"])
+    said = override(
+        PRESET, ["speaker=01", "precision=16", "targets=joy,fear", "--epochs=5", "+optim.lr=3e-4", "shuffle"]
+    )
     assert (said.speaker, said.precision, said.targets) == ("01", "16", ("joy", "fear"))
     assert (said.epochs, said.optim.lr, said.shuffle) == (5, 3e-4, True)
 
