@@ -92,6 +92,8 @@ def _notes(table: ResultTable, width: int) -> list[str]:
     """The footnotes, broken into lines."""
     notes = [note.replace("in brackets:", "bars:").replace("In brackets:", "Bars:") for note in table.notes()]
     notes += [f"Filled: {BEST}"] if table.higher_is_better else []
+    # "true · false" alone would not say of what
+    notes = [f"Rows: {' · '.join(table.columns)}.", *notes] if table.columns else notes
     return [line for note in notes for line in textwrap.wrap(note, width, subsequent_indent="    ")]
 
 
