@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from merkit.corpora import CORPORA, clip_table, read_manifest, write_manifest
-from merkit.corpora.merc2020 import LABELS, SPECS, file_id_of, read_template
+from merkit.corpora.merc2020 import LABELS, SPECS, file_id_of, file_ids
 from merkit.corpora.merc2020.names import ClipName
 from merkit.corpora.merc2020.prepare import prepare_inputs
 from merkit.data.leakage import check_leakage
@@ -110,18 +110,18 @@ def test_other_folders_and_things_that_are_wrong(tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("ID\n1\n", "no column FileID; there is ID"),
-        ("FileID\n1\n1\n", "FileID 1 is also that of line 2"),
-        ("FileID\n1.5\n", "not a whole"),
-        ("", "there is nothing"),
+        ("ID\n1\n", "no column FileID; there are ID"),
+        ("FileID\n1\n1\n", "line 3: asks about 1 again, after line 2"),
+        ("FileID\n1\n\n1.5\n", "line 4: FileID is '1.5', not a whole number"),
+        ("", "there are none"),
     ],
 )
 def test_templates_are_checked(tmp_path, text, reason):
     (tmp_path / "t.csv").write_text(text)
     with pytest.raises(MediaError, match=reason):
-        read_template(tmp_path / "t.csv")
+        file_ids(tmp_path / "t.csv")
     (tmp_path / "t.csv").write_bytes("\ufeffFileID,Emotion\r\n0012,\r\n7,\r\n".encode())
-    assert read_template(tmp_path / "t.csv") == (12, 7)
+    assert file_ids(tmp_path / "t.csv") == (12, 7)
 
 
 def test_from_tree_to_inputs(root, tmp_path, in_process):
@@ -185,7 +185,7 @@ def test_the_made_folder_is_what_preparation_makes(tmp_path):
     assert (heard.dtype, seen.dtype) == (np.float16, np.uint8)
     asked = []
     for phase, name in manifest.facts["submissions"].items():
-        ids = read_template(tmp_path / name)
+        ids = file_ids(tmp_path / name)
         own = [clip for clip in manifest.clips if clip.groups.get("phase") == phase]
         assert sorted(ids) == sorted(file_id_of(clip.id) for clip in own) and len(ids) == 2
         with (tmp_path / name).open() as file:

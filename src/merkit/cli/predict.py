@@ -128,11 +128,11 @@ def predict(
     import numpy as np
 
     from merkit.cli.progress import count_progress
+    from merkit.corpora.templates import read_template
     from merkit.errors import ConfigError
     from merkit.report.answers import answers_document, write_answers
     from merkit.report.notice import NOTICE_SHORT
     from merkit.report.submission import class_names, clips_asked, submission_of, write_submission
-    from merkit.report.templates import read_template
     from merkit.training.panel import open_panel
     from merkit.training.predict import predict_panel
 

@@ -14,8 +14,9 @@ import numpy as np
 
 from merkit.atomic import replacing
 from merkit.corpora.merc2020.names import CODES
+from merkit.corpora.templates import Template, read_cells, read_template
 from merkit.errors import ConfigError, MediaError
-from merkit.report.templates import Template, listed, match_clips, read_rows, read_template
+from merkit.report.asked import listed, match_clips
 from merkit.schema import TargetSpec
 
 if TYPE_CHECKING:
@@ -176,7 +177,7 @@ def write_submission(template: Template, classes: Sequence[str], out: Path, colu
             writer = csv.writer(file, lineterminator="\n")
             writer.writerow([template.id_column, column])
             writer.writerows(zip(template.files, classes, strict=True))
-        again = read_rows(temporary)
+        again = read_cells(temporary)
         if [tuple(row) for row in again[1:]] != list(zip(template.files, classes, strict=True)):
             raise MediaError("was not written as the template asks", path=out)
         if read_template(temporary, template.id_column).files != template.files:

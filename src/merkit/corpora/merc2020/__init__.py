@@ -2,7 +2,7 @@
 
 from merkit.corpora.merc2020.corpus import MERC2020
 from merkit.corpora.merc2020.names import CODES, EMOTION, FACE_EMOTION, LABELS, SPECS, SPEECH_EMOTION, file_id_of
-from merkit.corpora.merc2020.templates import PHASES, read_template
+from merkit.corpora.merc2020.templates import PHASES, file_ids
 
 __all__ = [
     "CODES",
@@ -14,5 +14,5 @@ __all__ = [
     "SPECS",
     "SPEECH_EMOTION",
     "file_id_of",
-    "read_template",
+    "file_ids",
 ]

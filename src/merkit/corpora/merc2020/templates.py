@@ -1,6 +1,5 @@
 """Submission templates: which FileIDs a test phase asks for, in which order."""
 
-import csv
 from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
@@ -8,52 +7,35 @@ from types import MappingProxyType
 from merkit.atomic import replacing
 from merkit.corpora.manifest import Rejected
 from merkit.corpora.paths import Root
+from merkit.corpora.templates import read_template
 from merkit.errors import MediaError
 
-__all__ = ["COLUMN", "PHASES", "copy_templates", "read_template", "read_templates"]
+__all__ = ["COLUMN", "PHASES", "copy_templates", "file_ids", "read_templates"]
 
 COLUMN = "FileID"
 PHASES = ("test1", "test2", "test3")
-_MAX_BYTES = 16 << 20
 _FOLDERS = ("features", "")
 
 
-def read_template(path: Path) -> tuple[int, ...]:
+def file_ids(path: Path) -> tuple[int, ...]:
     """The FileIDs of a template, in its order.
 
     Raises:
-        MediaError: there is none, it has no such column, or a FileID is no whole number or comes twice; with the line.
+        MediaError: see `merkit.corpora.templates.read_template`; or a FileID is no whole number, with its line.
 
     Example:
         >>> import tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     file = Path(folder) / "test1.csv"
         ...     _ = file.write_text("FileID\\n12\\n7\\n")
-        ...     read_template(file)
+        ...     file_ids(file)
         (12, 7)
     """
-    try:
-        if path.stat().st_size > _MAX_BYTES:
-            raise MediaError(f"too large for a template; the limit is {_MAX_BYTES} bytes", path=path)
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise MediaError("no such file", path=path) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise MediaError(f"cannot be read ({error})", path=path) from error
-    rows = csv.DictReader(text.splitlines())
-    if COLUMN not in (rows.fieldnames or ()):
-        raise MediaError(f"has no column {COLUMN}; there is {', '.join(rows.fieldnames or ()) or 'nothing'}", path=path)
-    ids: dict[int, int] = {}
-    for line, row in enumerate(rows, 2):
-        cell = (row[COLUMN] or "").strip()
-        if not cell.isascii() or not cell.isdigit():
-            raise MediaError(f"{COLUMN} is {cell!r}, not a whole number", path=path, field=f"line {line}")
-        if int(cell) in ids:
-            raise MediaError(
-                f"{COLUMN} {int(cell)} is also that of line {ids[int(cell)]}", path=path, field=f"line {line}"
-            )
-        ids[int(cell)] = line
-    return tuple(ids)
+    template = read_template(path, COLUMN)
+    for file, line in zip(template.files, template.lines, strict=True):
+        if not file.isascii() or not file.isdigit():
+            raise MediaError(f"{COLUMN} is {file!r}, not a whole number", path=path, field=f"line {line}")
+    return tuple(map(int, template.files))
 
 
 def read_templates(root: Root) -> tuple[Mapping[str, tuple[Path, tuple[int, ...]]], list[Rejected]]:
@@ -69,7 +51,7 @@ def read_templates(root: Root) -> tuple[Mapping[str, tuple[Path, tuple[int, ...]
         paths = [path for name in names if (path := root.place(name)).is_file()]
         try:
             path = paths[0] if paths else root.place(names[0])
-            found[phase] = path, read_template(path)
+            found[phase] = path, file_ids(path)
         except MediaError as error:
             rejected.append(Rejected(names[0], error.reason, error.field, what="submission template"))
     return MappingProxyType(found), rejected
