@@ -14,6 +14,7 @@ from safetensors.torch import save
 from torch import Tensor
 from torch.nn import functional as F
 
+from merkit.atomic import replacing
 from merkit.evaluation import resample
 from merkit.models import PooledClassifier, pad
 
@@ -47,10 +48,8 @@ def cached(path: Path, make: Callable[[], Tokens]) -> Tokens:
     if not path.is_file():
         begun = time.time()
         tokens = make()
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.with_suffix(".tmp").open("wb") as file:
-            np.savez(file, flat=tokens.flat, edges=tokens.edges)
-        path.with_suffix(".tmp").replace(path)
+        with replacing(path) as unfinished:
+            np.savez(unfinished, flat=tokens.flat, edges=tokens.edges)
         print(f"{path.name}: {tokens.flat.shape} in {time.time() - begun:.0f} s", flush=True)
     with np.load(path) as data:
         return Tokens(data["flat"], data["edges"])
@@ -193,7 +192,6 @@ def refit_members(
 
 def ship(name: str, net: PooledClassifier, members: tuple[Tensor, Tensor], facts: dict[str, Any]) -> dict[str, Any]:
     """Writes `NAME.safetensors` (half precision) and `NAME.json`; returns the complete facts."""
-    SHIPPED.mkdir(parents=True, exist_ok=True)
     state = {key: value.detach().half().contiguous() for key, value in net.state_dict().items()}
     state["members.weight"], state["members.bias"] = (part.half().contiguous() for part in members)
     data = save(state)
@@ -214,9 +212,8 @@ def ship(name: str, net: PooledClassifier, members: tuple[Tensor, Tensor], facts
         (".safetensors", data),
         (".json", json.dumps(facts, indent=1, ensure_ascii=False).encode()),
     ):
-        unfinished = SHIPPED / f".{name}{suffix}.tmp"
-        unfinished.write_bytes(content)
-        unfinished.replace(SHIPPED / f"{name}{suffix}")
+        with replacing(SHIPPED / f"{name}{suffix}") as unfinished:
+            unfinished.write_bytes(content)
     return facts
 
 

@@ -1,12 +1,12 @@
 """FER2013: 48x48 grey faces, as one CSV of pixels or as folders of pictures."""
 
 import csv
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 
+from merkit.atomic import replacing
 from merkit.corpora.corpus import Corpus, Found
 from merkit.corpora.manifest import Rejected
 from merkit.corpora.paths import Root
@@ -89,10 +89,8 @@ def _row(cells: dict[str, str]) -> tuple[str, str, np.ndarray]:
 def _write(path: Path, pixels: np.ndarray) -> None:
     from PIL import Image
 
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    Image.fromarray(pixels).save(temporary, "PNG")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels).save(temporary, "PNG")
 
 
 def _folders(root: Root) -> Found:

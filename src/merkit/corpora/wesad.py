@@ -1,7 +1,6 @@
 """WESAD: chest and wrist sensors while people rest, are stressed, and are amused; cut into windows of a minute."""
 
 import json
-import os
 import re
 from collections.abc import Iterator, Mapping
 from itertools import pairwise
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from merkit.atomic import replacing
 from merkit.corpora.corpus import Corpus, Found
 from merkit.corpora.manifest import Rejected
 from merkit.corpora.paths import Root
@@ -135,9 +135,8 @@ def _table(signals: Mapping[str, np.ndarray], start_s: float) -> str:
 
 
 def _write(path: Path, text: str) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 WESAD = Corpus(

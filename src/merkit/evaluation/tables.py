@@ -7,13 +7,12 @@ are plain text, the picture needs matplotlib (`pip install merkit[viz]`).
 import csv
 import io
 import math
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
+from merkit.atomic import replacing
 from merkit.errors import ConfigError
 from merkit.evaluation.bootstrap import Interval
 
@@ -251,13 +250,6 @@ def _features(row: ResultRow) -> str:
 
 
 def _replace(path: Path, content: bytes) -> Path:
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        Path(temporary).chmod(0o644)
-        Path(temporary).replace(path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
     return path
