@@ -10,6 +10,7 @@ import torch
 from safetensors.numpy import load_file
 from tiny_encoders import write_encoder
 
+from merkit.atomic import replacing
 from merkit.corpora.utterances import Said
 from merkit.errors import ConfigError, WeightError
 from merkit.features.kept_vectors import KeptVectors
@@ -86,6 +87,14 @@ def test_damaged_and_foreign_files_are_read_anew_not_believed(tmp_path: Path, ca
     assert len(known) == 1 and "encoded anew" in caplog.text
     assert KeptVectors(tmp_path, 3).get(["a", "b"]) == {}  # of another width
     assert load_file(whole)["keys"].shape == (1, 16)
+
+
+def test_what_another_process_is_writing_is_left_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    KeptVectors(tmp_path, 2).put(["a"], np.ones((1, 2)))
+    with replacing(tmp_path / "more.safetensors") as temporary:
+        temporary.write_bytes(b"half of")
+        assert KeptVectors(tmp_path, 2).get(["a", "b"]).keys() == {0}
+    assert not caplog.records
 
 
 def test_a_folder_that_cannot_be_written_costs_the_memory_alone(

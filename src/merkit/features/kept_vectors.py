@@ -43,7 +43,7 @@ class KeptVectors:
 
     def get(self, texts: Sequence[str]) -> dict[int, np.ndarray]:
         """Number of the text -> `(D,)` float32, of those that are known."""
-        for path in sorted(self.folder.glob("*.safetensors")):
+        for path in sorted(self.folder.glob("[!.]*.safetensors")):  # a hidden one is being written
             if path.name not in self._read:
                 self._read.add(path.name)
                 self._load(path)

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 
-from merkit.atomic import replacing
 from merkit.errors import StoreError
 
 __all__ = ["ClipRecord", "Row", "Shard", "write_shard"]
@@ -130,8 +129,11 @@ def write_shard(path: Path, entries: Sequence[dict[str, Any]], rows: Sequence[Ro
         position += size
     text = json.dumps(header, ensure_ascii=False).encode()
     text += b" " * (-len(text) % 8)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # its suffix is not that of a shard: readers list shards by theirs, and a store sweeps up `.*.tmp` of runs that were killed
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with replacing(path) as temporary, temporary.open("wb") as file:
+        with temporary.open("wb") as file:
             file.write(struct.pack("<Q", len(text)))
             file.write(text)
             for name in _TENSORS:
@@ -139,8 +141,11 @@ def write_shard(path: Path, entries: Sequence[dict[str, Any]], rows: Sequence[Ro
                     file.write(np.ascontiguousarray(getattr(row, name), types[name]).data)
             file.flush()
             os.fsync(file.fileno())
+        temporary.replace(path)
     except OSError as error:  # a full disk is the store's trouble, not the clip's: it must end a run
         raise StoreError(f"{path}: cannot be written ({error.strerror})") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class Shard:
