@@ -325,6 +325,12 @@ def test_a_weighted_sum_is_the_sum_of_its_parts() -> None:
         ("single_label", "cross_entropy", {"class_weight": "balanced"}, "training column"),
         ("single_label", "cross_entropy", {"class_weight": [1.0]}, "4 numbers"),
         ("multi_label", "bce", {"pos_weight": "auto"}, "training column"),
+        (
+            "single_label",
+            "dice",
+            {"smoothing": 0.1, "class_weight": "root"},
+            "'class_weight', 'smoothing'; it takes momentum .*loss_params={}",
+        ),
     ],
 )
 def test_a_wrong_loss_is_refused_in_words(kind: str, name: str, params: dict, says: str) -> None:

@@ -91,10 +91,14 @@ def build_loss(spec: TargetSpec, name: str = "auto", column: TargetColumn | None
         takes = set(inspect.signature(loss).parameters) - {"spec", "column"}
         known |= takes
         built.append((loss, {key: value for key, value in params.items() if key in takes}))
-    for key in params.keys() - known:
-        near = get_close_matches(key, sorted(known), 1)
-        hint = f"; did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(f"target {spec.name}: loss {name!r} has no parameter {key!r}{hint}")
+    if unknown := sorted(params.keys() - known):
+        near = get_close_matches(unknown[0], sorted(known), 1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; it takes {', '.join(sorted(known)) or 'none'}"
+        # a preset's parameters of another loss are the commonest cause
+        raise ConfigError(
+            f"target {spec.name}: loss {name!r} has no parameter {', '.join(map(repr, unknown))}{hint} "
+            "(a mapping that is given whole replaces a preset's: loss_params={})"
+        )
     losses = [loss(spec, column, **own) for loss, own in built]
     factors = [factor for factor, _ in parts]
     return losses[0] if factors == [1.0] else WeightedSumLoss(losses, factors)
