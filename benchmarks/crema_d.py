@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def _page(clips: list[dict[str, str]], results: dict[str, list[dict]]) -> str:
-    rows, counts = [], dict.fromkeys(AGAINST, 0)
+    rows, counts, misheard = [], dict.fromkeys(AGAINST, 0), []
     for i, clip in enumerate(clips):
         cells = []
         for modalities, vote in AGAINST.items():
@@ -45,6 +45,8 @@ def _page(clips: list[dict[str, str]], results: dict[str, list[dict]]) -> str:
             said = EKMAN7.labels[top]
             hit = vote is not None and said == VOTES[clip[vote]]
             counts[modalities] += hit
+            if modalities == "audio" and not hit:
+                misheard.append(f"{said} {whole['fused'][top]:.2f}")
             mark = "" if vote is None else " ✓" if hit else " ✗"
             cells.append(f"{said} {whole['fused'][top]:.2f}{mark}")
         words = " ".join(s["text"] for s in results["all"][i]["segments"] if s["text"])
@@ -73,8 +75,8 @@ What to see in it:
   to be unsure. A rater who only reads would do no better.
 - **The face head errs** on this actor: it reads a lowered brow as sad. FER2013 holds photographs with plain expressions; a
   speaking face is something else, and the head's card says that it was not measured on one.
-- **The voice head is too sure of itself** away from the two corpora it knows: where it is wrong it hears fear, with
-  .5 to .8. Its calibration holds for unseen speakers of RAVDESS and EmoDB, and this is neither.
+- **The voice head can be too sure of itself** away from the two corpora it knows: its misses are {", ".join(misheard)}.
+  Its calibration holds for unseen speakers of RAVDESS and EmoDB, and this is neither.
 - **tiny.en mishears** three clips ("to check it" for "a jacket").
 - Where modalities disagree the evidence band is wide, and that is the honest part of the answer.
 

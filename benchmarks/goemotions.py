@@ -3,7 +3,7 @@
     merkit evaluate RUN --split valid
     python -m benchmarks.goemotions RUN
 
-At .5; at .3 for every label, as BERT-base was judged (Demszky et al. 2020); and at thresholds per label, fitted on four fifths
+At .5; at .3 for every label, as monologg/GoEmotions-pytorch judges BERT-base; and at thresholds per label, fitted on four fifths
 of dev and read on the fifth that they did not see (five ways, ten random divisions), since thresholds that were fitted on the
 comments they are judged on flatter. Intervals: bootstrap over comments.
 """

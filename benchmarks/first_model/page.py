@@ -57,8 +57,8 @@ Figures on the valid parts with 95 % bootstrap intervals (by speaker for speech)
 - **The band** takes one of eight refits of each last layer per draw. The refits are centred on the trained layer; their distance is
   what resampled training data (by speaker for speech) change, and understates what other data would.
 - **Retraining.** `python -m benchmarks.first_model.text`, `.speech` and `.face` rebuild the heads; `.check` recomputes the shipped
-  figures. Run again from the same features, speech gave the shipped file to the byte; text gave the same
-  network and figures, its members differing by less than 2e-4 (the last bit of half precision). The shipped face network was trained by an earlier script of the same architecture,
+  figures. Run again from the same features, speech gave the shipped file to the byte; text of version 1 gave
+  the same network and figures, its members differing by less than 2e-4 (the last bit of half precision); version 2 was not fitted twice. The shipped face network was trained by an earlier script of the same architecture,
   augmentation, schedule and length; the committed recipe draws its batches in another order and has not been run to its end.
 
 {chr(10).join(cards)}"""
