@@ -6,6 +6,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+import torch
 from tiny_encoders import write_encoder
 from tiny_sights_and_sounds import write_image_encoder, write_speech_encoder
 from typer.testing import CliRunner
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from merkit.cli.main import app
 from merkit.corpora import clip_table, read_manifest
 from merkit.errors import ConfigError
+from merkit.export import MerkitModel, MerkitProcessor
 from merkit.features import FeatureStore, sources
 from merkit.features.frame_layout import FrameLayout
 from merkit.labels import EKMAN7
@@ -144,6 +146,17 @@ def test_export_and_reload_in_another_process(trained, work):
     parity = made["parity"]
     # another process loads it; clips of the valid split, with each modality missing in turn
     assert parity["difference"] <= 1e-6 and parity["clips"] >= 7 and not parity["made_clips"]
+    # plain words through processor and model: what `merkit predict` answers, speaker and template included
+    said, who = ["yes good day .", "no bad it ."], ["Ross", "Monica"]
+    model, processor = MerkitModel.from_pretrained(work / "hf"), MerkitProcessor.from_pretrained(work / "hf")
+    with torch.no_grad():
+        found = model(
+            **processor([{"text": words, "speaker": name} for words, name in zip(said, who, strict=True)])
+        ).probs
+    asked = [word for words, name in zip(said, who, strict=True) for word in ("--text", words, "--speaker", name)]
+    clips = json.loads(merkit("predict", trained, *asked, "--json"))["clips"]
+    wanted = [list(clip["answers"]["emotion"].values()) for clip in clips]
+    np.testing.assert_allclose(found["emotion"].numpy(), wanted, atol=1e-5)
 
 
 def test_clips_of_your_own(tmp_path):

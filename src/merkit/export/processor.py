@@ -62,10 +62,11 @@ class MerkitProcessor(ProcessorMixin):
         Args:
             clips: stream -> tokens of each clip: `(T, D)`, one vector `(D,)`, a `TokenSequence` (whose times are kept), or, for
                 streams of persons, person -> tokens. Words where the model reads words: text becomes ids by its encoder's
-                own tokenizer. What is left out is absent.
+                own tokenizer, and of `hlm12erc` as in training, within its template, with who speaks if `speaker` says so
+                (`{"text": "Hi!", "speaker": "Ross"}`). What is left out is absent.
 
         Raises:
-            ConfigError: a stream that the model does not take, or tokens of another width.
+            ConfigError: a stream that the model does not take, tokens of another width, or words where it reads none.
             WeightError: the tokenizer is neither beside the model nor on this machine.
         """
         from merkit.data.batch import collate
@@ -75,8 +76,9 @@ class MerkitProcessor(ProcessorMixin):
         from merkit.systems.system import find_system
 
         config = self.config
-        table = table_of(config, [self._told(clip) for clip in clips])
         system = find_system(config.system)
+        told = self._as_turns(clips) if config.system == "hlm12erc" else [self._told(clip) for clip in clips]
+        table = table_of(config, told)
         from merkit.config import config_from
 
         own = config_from(system.config, config.config)
@@ -98,6 +100,33 @@ class MerkitProcessor(ProcessorMixin):
         made = self._tokeniser(list(said.values())).ids
         ids = {name: np.array(own, np.float32)[:, None] for name, own in zip(said, made, strict=True)}
         return {**clip, **ids}
+
+    def _as_turns(self, clips: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """Clips of `hlm12erc` with their words as ids, by what makes them in training: template, speaker, special tokens."""
+        from merkit.config import config_from
+        from merkit.data.table import ClipTable
+        from merkit.export.encoders import located
+        from merkit.systems.hlm12erc_config import HLM12ERCConfig
+        from merkit.systems.hlm12erc_prompts import tokenised
+
+        told = [{name: given for name, given in clip.items() if name != "speaker"} for clip in clips]
+        rows = [row for row, clip in enumerate(told) if isinstance(clip.get("text"), str)]
+        if not rows:
+            return told
+        # what the run began with is in its weights, and need not be on this machine
+        own = config_from(HLM12ERCConfig, {**located(self.config, self.folder), "start": ""})
+        if own.text.encoder in ("", "none", "stored"):
+            raise ConfigError("this model reads no words: give it tokens")
+        group = "speaker" if own.text.speaker_group == "auto" else own.text.speaker_group
+        n, who = len(rows), [str(clips[row].get("speaker") or "") for row in rows]
+        table = ClipTable(
+            "given", np.arange(n).astype(str), np.full(n, ""), {}, {}, {group: np.array(who)},
+            texts=np.array([told[row]["text"] for row in rows]),
+        )  # fmt: skip
+        ids = tokenised(own, table).streams["text"]
+        for i, row in enumerate(rows):
+            told[row]["text"] = ids.take(np.array([i])).x
+        return told
 
     @cached_property
     def _tokeniser(self) -> Any:
