@@ -288,6 +288,9 @@ def test_running_dice_keeps_counts_of_rare_classes_and_forgets_them_slowly() -> 
     kept = loss.running.clone()
     loss.eval()(first, truth[0], known)
     assert torch.equal(loss.running, kept)
+    # what training counted is no answer to what a valid batch is asked
+    fresh = build_loss(spec("single_label"), "dice")
+    assert loss(first, truth[0], known).item() == pytest.approx(fresh(first, truth[0], known).item())
     assert "running" in loss.state_dict()
 
 

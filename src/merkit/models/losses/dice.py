@@ -17,7 +17,8 @@ class DiceLoss(nn.Module):
 
     A class that no row has is no evidence of a failure: it is left out of the mean. In small batches that would leave
     rare classes out nearly always; with `momentum` the counts run on from batch to batch, older ones fading, and the
-    batch moves them. The gradient flows through the batch's own counts.
+    batch moves them. The gradient flows through the batch's own counts. Evaluation (`eval()`) asks each batch on its own:
+    counts of training would be most of its answer.
 
     Args:
         spec: the target. Classes that exclude one another go through a softmax, labels through a sigmoid.
@@ -50,10 +51,9 @@ class DiceLoss(nn.Module):
             prob, entries = logit.softmax(-1), rows[:, None]
             y = y if y.is_floating_point() else F.one_hot(y, logit.shape[-1]).to(logit.dtype)
         counts = torch.stack([(entries * x).sum(0) for x in (prob * y, prob + y, y)])
-        if self.momentum:
+        if self.momentum and self.training:
             counts = self.momentum * self.running.to(counts.dtype) + counts
-            if self.training:
-                self.running.copy_(counts.detach())
+            self.running.copy_(counts.detach())
         overlap, mass, truth = counts
         seen = truth > 0
         dice = 2 * overlap / mass.masked_fill(~seen, 1.0)
