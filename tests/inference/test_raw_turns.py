@@ -5,7 +5,7 @@ import pytest
 from kemdy_tree import write_wave
 
 from merkit.errors import ConfigError
-from merkit.inference.dialogues import read_dialogue
+from merkit.inference.dialogues import read_dialogue, read_dialogues
 from merkit.inference.turns import clip_files, manifest_of, turns_of_clips, turns_said
 
 
@@ -34,6 +34,52 @@ def test_a_table_of_meld_is_a_dialogue_as_it_stands(tmp_path):
     ]
     clips = manifest_of(turns).clips
     assert [clip.context for clip in clips] == [("dev turn 2",), ("dev turn 1",), ()]
+
+
+def test_words_are_mended_as_when_meld_is_prepared(tmp_path):
+    table = tmp_path / "dev.csv"
+    table.write_text("Utterance,Dialogue_ID\nI\x92m\x85 sorry,0\n", encoding="utf-8")
+    assert read_dialogue(table)[0][0].words == "I’m… sorry"
+
+
+def test_a_table_of_merkit_keeps_its_groups(tmp_path):
+    table = tmp_path / "t.csv"
+    table.write_text("id,text,group:speaker,group:dialogue,turn\na,Hi,Ross,d1,0\nb,Oh,Joey,d2,0\n")
+    assert [(t.speaker, t.dialogue) for t in read_dialogue(table)[0]] == [("Ross", "t d1"), ("Joey", "t d2")]
+
+
+def test_a_blank_turn_among_numbered_ones_is_told_and_blank_ones_alone_are_in_order(tmp_path):
+    table = tmp_path / "talk.csv"
+    table.write_text("words,scene,turn\nfour,a,4\n?,a,\nx,b,\none,a,1\ny,b,\n")
+    turns, lost = read_dialogue(table)
+    assert [(t.words, t.turn) for t in turns] == [("four", 4), ("x", 2), ("one", 1), ("y", 4)]
+    assert [(each.line, each.field) for each in lost] == [(3, "turn")] and "is blank" in lost[0].reason
+
+
+def test_dialogues_of_one_name_are_told_apart_by_their_folders(tmp_path):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "talk.csv").write_text(f"speaker,words\nA,from {name}\nA,\n")
+    paths = [tmp_path / name / "talk.csv" for name in ("a", "b")]
+    turns, lost = read_dialogues(paths)
+    assert [(t.id, t.dialogue, t.words) for t in turns] == [
+        ("a/talk turn 1", "a/talk", "from a"), ("b/talk turn 1", "b/talk", "from b")
+    ]  # fmt: skip
+    assert [each.item for each in lost] == ["a/talk turn 2", "b/talk turn 2"]
+    assert all(clip.context == () for clip in manifest_of(turns).clips)
+    assert read_dialogues(paths[:1])[0][0].id == "talk turn 1"
+    with pytest.raises(ConfigError, match="named twice"):
+        read_dialogues([paths[0], paths[0]])
+    (tmp_path / "a" / "talk.tsv").write_text("words\nmore\n")
+    with pytest.raises(ConfigError, match="rename one"):
+        read_dialogues([paths[0], tmp_path / "a" / "talk.tsv"])
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be"])
+def test_tables_in_utf_16_are_read(tmp_path, encoding):
+    table = tmp_path / "talk.csv"
+    table.write_bytes("\ufeffspeaker,words\nRoss,It’s café\n".encode(encoding))
+    assert [(t.speaker, t.words) for t in read_dialogue(table)[0]] == [("Ross", "It’s café")]
 
 
 def test_every_row_that_cannot_be_used_is_named_by_line_and_column(waves, tmp_path):

@@ -50,16 +50,15 @@ class RawInput:
             ConfigError: options that do not go together, or nothing that can be used.
             MediaError: a dialogue cannot be read.
         """
-        from merkit.inference.dialogues import read_dialogue
+        from merkit.inference.dialogues import read_dialogues
         from merkit.inference.turns import Turn, manifest_of, turns_of_clips, turns_said
 
         if self.dialogues and (self.texts or self.clips or self.speakers or self.transcript or self.physio):
             raise ConfigError("--dialogue names words, speakers and clips itself: give it alone")
         turns: list[Turn] = []
         lost = []
-        for path in self.dialogues:
-            more, left = read_dialogue(path)
-            turns, lost = [*turns, *more], [*lost, *left]
+        if self.dialogues:
+            turns, lost = read_dialogues(self.dialogues)
         if self.clips:
             if len(self.texts) > 1 or len(self.speakers) > 1:
                 raise ConfigError("one --text and one --speaker go with a --clip; turns with clips go with --dialogue")

@@ -1,9 +1,11 @@
 """Rows of a table with the line that each stands on, from CSV, JSONL or Parquet."""
 
+import codecs
 import csv
 import io
 import json
 import math
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,7 +14,7 @@ from typing import Any
 
 from merkit.errors import ConfigError, LimitError, MediaError
 
-__all__ = ["Row", "read_rows", "read_table"]
+__all__ = ["Row", "mended", "read_rows", "read_table"]
 
 _MAX_BYTES = 1 << 30
 _MAX_CELL = 1 << 20
@@ -119,6 +121,16 @@ def read_table(file: Path, columns: tuple[str, ...], delimiter: str = ",", heade
     return rows
 
 
+def mended(words: str) -> str:
+    """Words with the quotes and dashes of cp1252 that were once read as Latin-1 (so MELD's tables hold them) as they were meant.
+
+    Example:
+        >>> mended("It\x92s late\x85"), mended("It’s late…")
+        ('It’s late…', 'It’s late…')
+    """
+    return re.sub("[\x80-\x9f]", lambda letter: letter[0].encode("latin-1").decode("cp1252", "ignore"), words)
+
+
 def _csv(file: Path, delimiter: str | None, names: list[str] | None = None) -> Iterator[Row]:
     text = _decoded(file)
     if not text:
@@ -184,7 +196,9 @@ def _cell(value: Any) -> Any:
 def _decoded(file: Path) -> str:
     data = file.read_bytes()
     try:
-        text = data.decode("utf-8-sig")
+        # table programs write UTF-16 with a mark in front of it
+        wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+        text = data.decode("utf-16", "replace") if wide else data.decode("utf-8-sig")
     except UnicodeDecodeError:
         text = data.decode("cp1252", "replace")
     if "\0" in text:

@@ -1,32 +1,33 @@
 """Dialogues as users have them: a table of who says what, or a folder of clips in order of their names."""
 
 import math
+import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from merkit.corpora.manifest import Rejected
 from merkit.corpora.own import MEDIA_SUFFIXES
-from merkit.corpora.rows import Row, read_rows
+from merkit.corpora.rows import Row, mended, read_rows
 from merkit.corpora.table import natural_order
 from merkit.errors import ConfigError, MediaError
 from merkit.inference.turns import Turn, words_beside, words_in
 
-__all__ = ["COLUMNS", "read_dialogue"]
+__all__ = ["COLUMNS", "read_dialogue", "read_dialogues"]
 
 COLUMNS: Mapping[str, tuple[str, ...]] = {
-    "speaker": ("speaker", "who", "name", "character", "person"),
+    "speaker": ("speaker", "who", "name", "character", "person", "group:speaker", "group:character"),
     "words": ("words", "text", "utterance", "sentence", "line", "said"),
     "clip": ("clip", "path", "file", "video", "audio", "media"),
     "words_file": ("transcript", "subtitles", "textpath", "wordsfile", "srt"),
     "physio": ("physio", "physiopath", "physiology", "signals"),
     "start_s": ("starts", "start", "starttime", "begin", "from"),
     "end_s": ("ends", "end", "endtime", "stop", "to"),
-    "dialogue": ("dialogue", "dialog", "dialogueid", "conversation", "scene"),
+    "dialogue": ("dialogue", "dialog", "dialogueid", "conversation", "scene", "group:dialogue"),
     "turn": ("turn", "utteranceid", "turnid"),
 }
-"""What a column means -> its names, without case, blanks, `_` and `-`."""
+"""What a column means -> its names, without case, blanks, `_` and `-`; `group:…` as tables of merkit's own have them."""
 _CLOCK = re.compile(r"(?:(?:(\d+):)?(\d+):)?(\d+(?:[.,]\d+)?)")
 _NO_LETTERS = re.compile(r"[\s_\-]+")
 
@@ -36,8 +37,9 @@ def read_dialogue(path: Path) -> tuple[list[Turn], list[Rejected]]:
 
     A table (`.csv`, `.tsv`, `.jsonl`, `.parquet`) has a row a turn, in order, with `words` or `clip` or both, and may have
     `speaker`, `start_s` and `end_s` within the clip, `transcript`, `physio`, `dialogue` and `turn`; header names are read
-    forgivingly (`COLUMNS`), other columns are passed over. Clips are named relative to the table. A folder's clips are turns
-    in order of their names, with words in a file of the same name (`.srt`, `.vtt`, `.txt`) where there is one.
+    forgivingly (`COLUMNS`), other columns are passed over. Where rows of a dialogue are numbered by `turn`, all must be. Clips
+    are named relative to the table. A folder's clips are turns in order of their names, with words in a file of the same
+    name (`.srt`, `.vtt`, `.txt`) where there is one.
 
     Args:
         path: the table or the folder.
@@ -61,6 +63,49 @@ def read_dialogue(path: Path) -> tuple[list[Turn], list[Rejected]]:
         listed = "".join(f"\n  {each}" for each in lost[:10])
         raise ConfigError(f"{path}: no turn can be used{listed or ': it is empty'}")
     return turns, lost
+
+
+def read_dialogues(paths: Sequence[Path]) -> tuple[list[Turn], list[Rejected]]:
+    """The turns of several dialogues, told apart by the folders that they lie in where their names are the same.
+
+    Args:
+        paths: tables and folders, as `read_dialogue` takes them.
+
+    Raises:
+        ConfigError: see there; or one is named twice, or two in one folder have the same name.
+        MediaError: one cannot be read at all.
+    """
+    places = [Path(os.path.abspath(path.expanduser())) for path in paths]  # noqa: PTH100  links stay what they are called
+    if again := [path for path, place in zip(paths, places, strict=True) if places.count(place) > 1]:
+        raise ConfigError(f"{again[0]}: this dialogue is named twice")
+    found = [read_dialogue(path) for path in paths]
+    if not _shared(found):
+        return [turn for turns, _ in found for turn in turns], [each for _, lost in found for each in lost]
+    folders = [place if place.is_dir() else place.parent for place in places]
+    top = os.path.commonpath(folders)
+    apart: list[tuple[list[Turn], list[Rejected]]] = []
+    for folder, (turns, lost) in zip(folders, found, strict=True):
+        under = "" if str(folder) == top else f"{os.path.relpath(folder, top)}/"
+        apart.append(
+            (
+                [replace(turn, id=f"{under}{turn.id}", dialogue=f"{under}{turn.dialogue}") for turn in turns],
+                [replace(each, item=f"{under}{each.item}") for each in lost],
+            )
+        )
+    if both := _shared(apart):
+        raise ConfigError(f"two dialogues both have {min(both)!r}: rename one of their tables")
+    return [turn for turns, _ in apart for turn in turns], [each for _, lost in apart for each in lost]
+
+
+def _shared(found: Sequence[tuple[list[Turn], list[Rejected]]]) -> set[str]:
+    """Names that turns of several dialogues have, or the dialogues themselves."""
+    seen: set[str] = set()
+    again: set[str] = set()
+    for turns, _ in found:
+        own = {turn.id for turn in turns} | {turn.dialogue for turn in turns}
+        again |= own & seen
+        seen |= own
+    return again
 
 
 def _folder(folder: Path) -> tuple[list[Turn], list[Rejected]]:
@@ -94,9 +139,17 @@ def _table(path: Path) -> tuple[list[Turn], list[Rejected]]:
             turns.append(_turn(name, row, columns, path))
         except MediaError as error:
             lost.append(Rejected(name, error.reason, error.field, row.line))
-    if "turn" not in columns:
-        turns = [replace(turn, turn=place) for place, turn in enumerate(turns)]
-    return turns, lost
+    numbered = {turn.dialogue for turn in turns if turn.turn >= 0}
+    kept: list[Turn] = []
+    for place, turn in enumerate(turns):
+        if turn.turn >= 0:
+            kept.append(turn)
+        elif turn.dialogue not in numbered:
+            kept.append(replace(turn, turn=place))
+        else:
+            why = "is blank, where other turns of the dialogue are numbered"
+            lost.append(Rejected(turn.id, why, columns["turn"], turn.line))
+    return kept, sorted(lost, key=lambda each: each.line or 0)
 
 
 def _columns(path: Path, rows: list[Row]) -> dict[str, str]:
@@ -133,7 +186,7 @@ def _turn(name: str, row: Row, columns: Mapping[str, str], path: Path) -> Turn:
             if not file.is_file() and not cell("words"):
                 raise MediaError(f"no such file: {said}", field=columns[meaning])
             files[meaning] = file
-    words, words_file = cell("words"), files["words_file"]
+    words, words_file = mended(cell("words")).strip(), files["words_file"]
     if words_file is not None and not words:
         try:
             words, words_file = words_in(words_file)
@@ -163,7 +216,7 @@ def _turn(name: str, row: Row, columns: Mapping[str, str], path: Path) -> Turn:
         files["physio"],
         span,
         f"{path.stem} {cell('dialogue')}".strip(),
-        int(turn or 0),
+        int(turn) if turn else -1,  # by the order of rows, if at all
         row.line,
     )
 

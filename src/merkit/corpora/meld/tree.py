@@ -7,7 +7,7 @@ from merkit.corpora.corpus import Found
 from merkit.corpora.manifest import Rejected
 from merkit.corpora.meld.media import TABLES, MediaFiles, find_media, find_table
 from merkit.corpora.paths import Root
-from merkit.corpora.rows import Row, read_table
+from merkit.corpora.rows import Row, mended, read_table
 from merkit.corpora.targets import class_target
 from merkit.errors import MediaError
 from merkit.labels import EKMAN7, MELD_SENTIMENT3
@@ -99,7 +99,7 @@ def _clip(row: Row, split: str) -> Clip:
         if label not in spec.labels:
             raise MediaError(f"unknown label {label!r}; there are {', '.join(spec.labels)}", field=column)
         targets.append(class_target(spec, label))
-    words = _mended(row.text("Utterance"))
+    words = mended(row.text("Utterance")).strip()
     if not words:
         raise MediaError("the utterance is empty", field="Utterance")
     dialogue = f"{split}_dia{numbers[0]}"
@@ -146,8 +146,3 @@ def _recorded(
     elif video is None and "mp4" in reasons:
         missing["face, scene"] = reasons["mp4"]
     return tuple(streams), missing
-
-
-def _mended(words: str) -> str:
-    """The tables hold cp1252 quotes and dashes that were once read as Latin-1: control letters in place of them."""
-    return re.sub("[\x80-\x9f]", lambda letter: letter[0].encode("latin-1").decode("cp1252", "ignore"), words).strip()
