@@ -204,6 +204,9 @@ def test_options_that_do_not_go_together_say_so(made):
         (("--clip", made / "nothing*.wav"), "no file matches"),
         (("--text", "a", "--text", "b", "--text", "c", "--speaker", "A", "--speaker", "B"), "2 speakers for 3 texts"),
         (("--text", "oh", "--without", "scene"), "--without scene"),
+        (("--root", made / "data", "--without", "text"), "--without is for raw input"),
+        (("--root", made / "data", "--no-asr"), "--no-asr is for raw input"),
+        (("--root", made / "data", "--speaker", "A"), "--speaker is for raw input"),
     ):
         done = _run("predict", made / "run", *args)
         assert isinstance(done.exception, ConfigError), (args, done.output)

@@ -165,6 +165,12 @@ def predict(
         return
     if root is None:
         raise ConfigError("what to answer for? --text, --clip or --dialogue, or --root with a prepared folder")
+    of_raw = {"--speaker": speaker, "--transcript": transcript, "--no-asr": not asr, "--extractor": extractor,
+              "--encoder": encoder, "--download": download, "--without": without, "--fps": fps, "--keep": keep}  # fmt: skip
+    if given := [name for name, value in of_raw.items() if value]:
+        raise ConfigError(
+            f"{given[0]} is for raw input (--text, --clip, --dialogue); --root is read as it was prepared"
+        )
     id_column, _, column = submission_columns.partition(",")
     templates = [read_template(path, id_column) for path in submission or ()]
     if submission_out is not None and len(templates) != 1:
