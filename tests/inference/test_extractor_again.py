@@ -40,6 +40,7 @@ def _run(sources: dict[str, str], text_encoder: str = ""):
         ("text", "minilm+tuned@8a7ce93a02a0", "runs/tuned", "words"),
         ("lines", "minilm@46b5da547cb8.214be9:mean:256", "", "words"),
         ("text", "token ids of minilm (214be9a5c1d2), up to 256; 3 of 9 texts lose their end", "", "words"),
+        ("text", "numbers of words in word-vectors@46b5da547cb8", "", "words"),
         ("text", "token ids of token_ids.parquet", "", "foreign"),
         ("speech", "token ids of token_ids.parquet", "", "foreign"),
         ("text", "Poria et al. 2017 utterance features", "", "foreign"),

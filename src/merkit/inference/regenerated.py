@@ -20,7 +20,7 @@ from merkit.training.run import Run
 __all__ = ["Named", "Streams", "extractor_again", "streams_of"]
 
 _STORED = re.compile(r"[\w.-]+@[0-9a-f]{12}")
-_IDS, _VECTORS = "token ids of ", re.compile(r"[\w.+/-]+@[0-9a-f]{12}")
+_IDS, _NUMBERS, _VECTORS = "token ids of ", "numbers of words in ", re.compile(r"[\w.+/-]+@[0-9a-f]{12}")
 # streams whose tokens are words, whatever a system calls them
 _SAID = ("text", "lines")
 # kind of extractor -> encoders that have a name of the catalogue
@@ -83,9 +83,11 @@ def streams_of(run: Run) -> Streams:
 
 
 def _of_words(source: str) -> bool:
-    """Whether a text stream is made when a run reads its clips: ids of words, or vectors of whole utterances."""
+    """Whether a text stream is made when a run reads its clips: ids or numbers of words, or vectors of whole utterances."""
     if source.startswith(_IDS):
         return not source.endswith(".parquet")  # which a corpus gives, without a tokenizer
+    if source.startswith(_NUMBERS):
+        return True
     return not _STORED.fullmatch(source) and bool(_VECTORS.match(source))
 
 
