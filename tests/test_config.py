@@ -48,6 +48,17 @@ def test_a_mapping_given_whole_replaces_the_one_of_the_preset() -> None:
     assert override(PRESET, ["optim.module_lr={text: 0.5}"]).optim.module_lr == {"text": 0.5}
 
 
+def test_so_it_does_below_a_mapping_in_a_group_and_said_twice() -> None:
+    by_target = Study(loss_params={"emotion": {"smoothing": 0.1}, "face": {"smoothing": 0.2}})
+    said = override(by_target, ["loss_params.emotion={gamma: 2}"]).loss_params
+    assert said == {"emotion": {"gamma": 2}, "face": {"smoothing": 0.2}}
+    assert override(by_target, ["loss_params.emotion={}"]).loss_params["emotion"] == {}
+    assert override(PRESET, ["optim={module_lr: {text: 0.5}}"]).optim == Optim(module_lr={"text": 0.5})
+    assert override(PRESET, ["loss_params={gamma: 2}", "loss_params={}"]).loss_params == {}
+    assert override(PRESET, ["loss_params.smoothing=0.3", "loss_params={}"]).loss_params == {}
+    assert override(PRESET, ["loss_params={}", "loss_params.smoothing=0.3"]).loss_params == {"smoothing": 0.3}
+
+
 def test_one_entry_of_a_mapping_leaves_the_others() -> None:
     assert override(PRESET, ["loss_params.smoothing=0.2"]).loss_params == {"smoothing": 0.2, "class_weight": "root"}
     assert override(PRESET, ["loss_params={gamma: 1}", "loss_params.alpha=3"]).loss_params == {"gamma": 1, "alpha": 3}
@@ -80,6 +91,8 @@ def test_what_is_said_is_read_as_its_key_wants_it() -> None:
         ("precision=64", "`precision`"),
         ("optim.module_lr={text: fast}", "`optim.module_lr.text`"),
         ("loss_params={gamma", "cannot read"),
+        ("optim=3", "`optim` is a group of keys; say `optim.NAME=VALUE`"),
+        ("optim={rate: 1}", "unknown key `optim.rate`"),
     ],
 )
 def test_what_cannot_be_meant_is_refused_by_its_key(change: str, told: str) -> None:

@@ -96,19 +96,18 @@ def override(config: C, changes: Iterable[str]) -> C:
     known = dict(_keys(type(config)))
     for change in changes:
         _check_key(change.split("=", 1)[0].strip(), known)
+    values = config.to_dict()
     try:
-        before = config.to_dict()
         for change in changes:
-            _emptied(type(config), before, change.split("=", 1)[0])
-        merged = OmegaConf.merge(OmegaConf.create(before), OmegaConf.from_dotlist(changes))
-        values = OmegaConf.to_container(merged, resolve=False)
+            key, text = change.split("=", 1)
+            said = OmegaConf.to_container(OmegaConf.from_dotlist([f"value={text}"]), resolve=False)
+            _place(type(config), values, key.strip().split("."), said["value"], key.strip())  # ty: ignore
         _listed(type(config), values)
-        said = dict(change.split("=", 1) for change in changes)  # of a key that is given twice, the last
-        for key, text in said.items():
+        for key, text in dict(change.split("=", 1) for change in changes).items():  # of a key given twice, the last
             _verbatim(type(config), values, key, text)
     except (OmegaConfBaseException, YAMLError, ValueError) as error:
         raise ConfigError(f"cannot read {' '.join(changes)}: {error}") from None
-    return config_from(type(config), values)  # ty: ignore[invalid-argument-type]
+    return config_from(type(config), values)
 
 
 def describe(kind: type[Config]) -> list[tuple[str, str, str]]:
@@ -142,16 +141,30 @@ def _plain(value: Any) -> Any:
     return value if isinstance(value, str | int | float | bool | None) else str(value)
 
 
-def _emptied(kind: type[Config], values: dict[str, Any], key: str) -> None:
-    """Makes room for a mapping that is given whole: merged into a preset's options, the options of one loss would be handed
-    to another."""
-    group, _, rest = key.strip().partition(".")
-    annotation = kind.model_fields[group].annotation
+def _place(kind: type[Config], values: dict[str, Any], path: list[str], value: Any, key: str) -> None:
+    """Puts a value where its path leads. Groups of keys keep what is not said; mappings are replaced: merged into a preset's
+    options, those of one loss would be handed to another."""
+    name, *rest = path
+    field = kind.model_fields.get(name)
+    annotation = None if field is None else field.annotation
     if isinstance(annotation, type) and issubclass(annotation, Config):
-        if rest:
-            _emptied(annotation, values[group], rest)
-    elif get_origin(annotation) is dict and not rest:
-        values[group] = {}
+        inner = (
+            [(rest, value)]
+            if rest
+            else [([each], one) for each, one in value.items()]
+            if isinstance(value, dict)
+            else None
+        )
+        if inner is None:
+            raise ConfigError(f"`{key}` is a group of keys; say `{key}.NAME=VALUE`")
+        for way, one in inner:
+            _place(annotation, values[name], [str(part) for part in way], one, key)
+        return
+    for part in path[:-1]:
+        if not isinstance(values.get(part), dict):
+            values[part] = {}
+        values = values[part]
+    values[path[-1]] = value
 
 
 def _listed(kind: type[Config], values: Any) -> None:
