@@ -26,6 +26,7 @@ from merkit.systems import find_system
 from merkit.systems.hlm12erc_config import HLM12ERCConfig, TextConfig
 from merkit.systems.hlm12erc_data import whole_dialogues
 from merkit.systems.hlm12erc_prompts import prompts, tokenised
+from merkit.training.evaluate import predictions_of
 from merkit.training.fit import loader_for
 from merkit.training.module import collect
 from merkit.training.train import train
@@ -155,6 +156,19 @@ def test_trying_out_takes_whole_dialogues():
         "d3": 6,
     }
     assert whole_dialogues(made_dialogues(), 999).ids.tolist() == made_dialogues().ids.tolist()
+
+
+def test_what_was_trained_without_its_dialogue_is_answered_without_it(prepared, tmp_path):
+    changes = [f"data.root={prepared}", *QUIET, f"text.encoder={tiny_folder('bert')}", "trainer.max_epochs=1"]
+    run = train("hlm12erc", config_of("utterance", *changes), tmp_path / "run")
+    assert run.config.data.earlier == -1 and run.context == (0, 0)
+    table = SYSTEM.load(run.config, split="valid")
+    alone = replace(table, dialogue=np.array([f"its own {i}" for i in range(len(table))]))
+    answers = [predictions_of(run, each).output["emotion"] for each in (table, alone)]
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+    run = train("hlm12erc", config_of("text", *changes), tmp_path / "in dialogues")
+    answers = [predictions_of(run, each).output["emotion"] for each in (table, alone)]
+    assert run.context == (-1, 0) and np.abs(answers[0] - answers[1]).max() > 1e-4
 
 
 def test_a_run_trains_answers_and_can_be_begun_with(prepared, tmp_path):

@@ -51,7 +51,7 @@ class Source:
             widths=dict(record["widths"]),
             targets=list(record["targets"]),
             temperature=[dict(run.record.get("temperature", {})) for run in self.runs],
-            context=[first.config.data.earlier, first.config.data.later],
+            context=list(first.context),
             encoders=encoders_in(self.networks[0], first.config.to_dict()),
             seeds=[run.config.trainer.seed for run in self.runs],
             merkit_version=__version__,

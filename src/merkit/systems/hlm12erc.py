@@ -6,7 +6,7 @@ on logits. Read downwards: clips → which tokens → readers → model → loss
 key and configuration of the original and names what was wrong in it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -47,7 +47,7 @@ from merkit.training.measuring import measure_of
 from merkit.training.objective import Objective
 from merkit.training.optim import OptimConfig
 
-__all__ = ["PRESETS", "HLM12ERCConfig", "TrainingContrast", "build_model", "load", "plan", "sampling"]
+__all__ = ["PRESETS", "HLM12ERCConfig", "TrainingContrast", "build_model", "context", "load", "plan", "sampling"]
 
 _SEEN = ("scene", "face")
 
@@ -185,13 +185,25 @@ def plan(config: HLM12ERCConfig, table: ClipTable) -> Plan:
         optim=_rates(config, model),
         trainer=config.trainer,
         measure=measure_of(specs, (config.trainer.watch, *config.trainer.best_by)),
-        context=(config.data.earlier, 0) if _reads_dialogues(config, widths) else (0, 0),
+        context=context(config, tuple(table.streams)),
         sampling=sampling(config, table),
     )
 
 
-def _reads_dialogues(config: HLM12ERCConfig, widths: Mapping[str, int]) -> bool:
-    return config.text.context and "text" in widths and config.encoders["text"] != "stored"
+def context(config: HLM12ERCConfig, modalities: Sequence[str]) -> tuple[int, int]:
+    """Turns before an utterance that are read with it; none where nothing reads them. Later turns never are.
+
+    Args:
+        config: of the run.
+        modalities: its streams.
+
+    Example:
+        >>> from merkit.systems.hlm12erc_presets import PRESETS
+        >>> context(PRESETS["text"](), ["text"]), context(PRESETS["utterance"](), ["text"])
+        ((-1, 0), (0, 0))
+    """
+    reads = config.text.context and "text" in modalities and config.encoders["text"] != "stored"
+    return (config.data.earlier, 0) if reads else (0, 0)
 
 
 def _begin(model: HLM12ERC, source: Path) -> None:

@@ -1,6 +1,6 @@
 """What every system offers, and the table of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,10 @@ def _all_tokens(config: Any, table: ClipTable) -> Sampling | None:
     return None
 
 
+def _as_said(config: Any, modalities: Sequence[str]) -> tuple[int, int]:
+    return config.data.earlier, config.data.later
+
+
 @dataclass(frozen=True, slots=True)
 class System:
     """One recipe.
@@ -42,6 +46,8 @@ class System:
         presets: named starting points.
         load: `(config, root, split) -> table`.
         sampling: `(config, table) -> Sampling`: which tokens a model sees, in training and in every evaluation; None = all.
+        context: `(config, modalities) -> (earlier, later)`: turns around a clip that a model reads, in training and in every
+            evaluation.
     """
 
     name: str
@@ -51,6 +57,7 @@ class System:
     presets: Mapping[str, Callable[[], Any]] = field(default_factory=dict)
     load: _Load = _load_data
     sampling: Callable[[Any, ClipTable], Sampling | None] = _all_tokens
+    context: Callable[[Any, Sequence[str]], tuple[int, int]] = _as_said
 
     def preset(self, name: str) -> Any:
         """The config of that name.
@@ -107,6 +114,7 @@ SYSTEMS: dict[str, System] = {
         hlm12erc.PRESETS,
         hlm12erc.load,
         hlm12erc.sampling,
+        hlm12erc.context,
     ),
 }
 

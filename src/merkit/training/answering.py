@@ -149,7 +149,7 @@ def logits_of(
         table,
         modalities,
         run.config.trainer,
-        context=(run.config.data.earlier, run.config.data.later),
+        context=run.context,
         with_targets=with_targets,
         sampling=run.system.sampling(run.config, table),
     )

@@ -69,9 +69,7 @@ class Panel:
         whole dialogues that these are of; and the rows `(m,)` of those clips.
         """
         first = self.members[0].table
-        if first.dialogue is not None and any(
-            m.run.config.data.earlier or m.run.config.data.later for m in self.members
-        ):
+        if first.dialogue is not None and any(any(member.run.context) for member in self.members):
             wanted = np.isin(first.dialogue, first.dialogue[wanted])
         rows = np.flatnonzero(wanted)
         tables: dict[int, ClipTable] = {}

@@ -131,6 +131,11 @@ class Run:
             for item in self.record["targets"]
         )
 
+    @property
+    def context(self) -> tuple[int, int]:
+        """Turns before and after a clip that its network reads (`System.context`)."""
+        return self.system.context(self.config, self.record["modalities"])
+
     def model(self, weights: str = "model.safetensors") -> nn.Module:
         """The trained network, in evaluation mode.
 

@@ -146,7 +146,7 @@ def attention_figures(
         table,
         tuple(run.record["modalities"]),
         config.trainer,
-        context=(config.data.earlier, config.data.later),
+        context=run.context,
         with_targets=False,
         sampling=run.system.sampling(config, table),
     )

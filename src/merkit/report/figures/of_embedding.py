@@ -89,7 +89,7 @@ def embeddings_of(
         table,
         tuple(run.record["modalities"]),
         config.trainer,
-        context=(config.data.earlier, config.data.later),
+        context=run.context,
         with_targets=False,
         sampling=run.system.sampling(config, table),
     )
