@@ -64,6 +64,10 @@ def test_dialogues_stay_whole_and_classes_come_evenly() -> None:
     classes = np.repeat([0, 1, 2], [50, 9, 1])
     rows = balanced_rows(classes, np.random.default_rng(0))
     assert len(rows) == 60 and np.bincount(classes[rows]).tolist() == [20, 20, 20]
+    # clips of no known class are not drawn for any
+    unknown = np.where(np.arange(60) % 2, classes, -1)
+    rows = balanced_rows(unknown, np.random.default_rng(0))
+    assert len(rows) == 30 and np.bincount(unknown[rows]).tolist() == [10, 10, 10]
 
 
 @given(st.lists(st.integers(1, 40), min_size=1, max_size=60), st.integers(1, 33))

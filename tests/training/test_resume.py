@@ -1,5 +1,6 @@
 """A run that was stopped anywhere goes on to the very same weights."""
 
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -53,7 +54,8 @@ def same(a: Fitted, b: Fitted) -> bool:
     [
         ["trainer.watch=accuracy", "objective.mixup=1"],
         ["optim.name=ranger", "trainer.ema=0.9", "trainer.watch=last"],
-        ["optim.schedule=plateau", "optim.patience=0", "optim.warmup=2", "trainer.accumulate=2"],
+        # a rate so high that the loss gets worse, so that the plateau lowers it
+        ["optim.schedule=plateau", "optim.patience=0", "optim.lr=1", "optim.warmup=2", "trainer.accumulate=2"],
         ["data.earlier=2", "model.context=fused", "optim.name=sgd", "model.modality_dropout=0.3"],
     ],
 )
@@ -74,6 +76,7 @@ def test_resumed_equals_uninterrupted_bitwise(tmp_path: Path, changes: list[str]
     assert same(whole, resumed)
     assert [row["train_loss"] for row in whole.history][-1] == [row["train_loss"] for row in resumed.history][-1]
     assert [row["epoch"] for row in resumed.history] == [0, 1, 2]
+    assert [row["lr"] for row in resumed.history] == [row["lr"] for row in whole.history]
     assert {k: v["epoch"] for k, v in whole.best.items()} == {k: v["epoch"] for k, v in resumed.best.items()}
 
 
@@ -99,3 +102,31 @@ def test_other_seeds_give_other_weights(tmp_path: Path) -> None:
 
 def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
     assert same(run(tmp_path / "a", []), run(tmp_path / "b", []))
+
+
+def test_a_plateau_lowers_the_rate_and_forgets_nothing_when_it_goes_on(tmp_path: Path) -> None:
+    changes = ["optim.schedule=plateau", "optim.patience=0", "optim.factor=0.5", "optim.lr=1", "trainer.max_epochs=6"]
+    changes += ["trainer.save_every_s=0"]
+    whole = run(tmp_path / "whole", changes)
+    assert whole.history[-1]["lr"] < 0.5, "a case in which nothing is lowered would show nothing"
+    with pytest.raises(Stopped):
+        run(tmp_path / "stopped", changes, stop_after=22)  # within the fifth epoch, of five batches each
+    resumed = run(tmp_path / "stopped", changes)
+    assert [row["lr"] for row in resumed.history] == [row["lr"] for row in whole.history] and same(whole, resumed)
+
+
+def test_a_run_that_was_killed_after_early_stopping_is_not_trained_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changes = ["trainer.patience=1", "trainer.max_epochs=30", "optim.lr=1", "optim.schedule=constant"]
+
+    def killed(*given):
+        raise Stopped
+
+    with monkeypatch.context() as patched, pytest.raises(Stopped):
+        patched.setattr(import_module("merkit.training.fit"), "_finished", killed)
+        run(tmp_path / "run", changes)
+    whole = run(tmp_path / "whole", changes)
+    assert len(whole.history) < 30
+    resumed = run(tmp_path / "run", changes)
+    assert len(resumed.history) == len(whole.history) and same(whole, resumed)

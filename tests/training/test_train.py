@@ -1,6 +1,7 @@
 """From config to figures: what a run records, what it refuses, and that test stays unread until it is asked for."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 
 import numpy as np
@@ -122,6 +123,68 @@ def test_a_finished_run_is_left_alone_and_another_config_is_refused(root: Path, 
     assert (run.path / "model.safetensors").stat().st_mtime_ns == before
     with pytest.raises(ConfigError, match=r"optim\.lr=0\.01 there, 0\.5 here"):
         train("fusion", config(root, "optim.lr=0.5"), tmp_path / "run")
+
+
+def test_starting_over_leaves_no_answers_of_before_and_forgets_no_reading_of_test(root: Path, tmp_path: Path) -> None:
+    short = config(root, "trainer.max_epochs=2")
+    run = train_seeds("fusion", short, tmp_path / "run", 2)
+    evaluate_runs([run.path], split="test", draws=20)
+    one = run.seeds()[1].path
+    assert (one / "predictions" / "test.npz").is_file()
+    before = (one / "model.safetensors").stat().st_mtime_ns
+    train_seeds("fusion", short, run.path, 2, resume=False)
+    assert (one / "model.safetensors").stat().st_mtime_ns > before
+    assert not (one / "predictions" / "test.npz").exists() and len(Run(one).record["test_readings"]) == 1
+
+
+def test_a_training_does_not_go_on_with_other_data(root: Path, tmp_path: Path, monkeypatch) -> None:
+    def killed(*given):
+        raise KeyboardInterrupt
+
+    copy = write_arrays(tmp_path / "copy", n=90)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(import_module("merkit.training.fit"), "_finished", killed)
+        train("fusion", config(copy, "trainer.max_epochs=1"), tmp_path / "run")
+    write_arrays(copy, n=90, seed=5)
+    with pytest.raises(ConfigError, match=r"began on other data .* --fresh"):
+        train("fusion", config(copy, "trainer.max_epochs=1"), tmp_path / "run")
+    assert train("fusion", config(copy, "trainer.max_epochs=1"), tmp_path / "run", resume=False).finished
+
+
+def test_mixed_precision_trains_with_clipped_gradients(root: Path, tmp_path: Path) -> None:
+    assert config(root).trainer.clip > 0
+    run = train("fusion", config(root, "trainer.precision=bf16", "trainer.max_epochs=2"), tmp_path / "run")
+    assert run.finished and np.isfinite(run.record["valid"]["emotion.nll"])
+
+
+def test_weights_that_are_no_numbers_end_a_training(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="diverged in epoch 1"):
+        train("fusion", config(root, "optim.lr=1e38", "trainer.clip=0", "optim.name=sgd"), tmp_path / "run")
+    assert not Run(tmp_path / "run").finished
+
+
+def test_the_loss_on_valid_does_not_depend_on_where_unlabelled_clips_lie(tmp_path: Path) -> None:
+    folder = write_arrays(tmp_path / "corpus", n=90)
+    with np.load(folder / "data.npz") as archive:
+        arrays = dict(archive)
+    arrays["label"] = np.where(np.arange(90) % 90 < 62, arrays["label"], -1)  # of 18 in valid, 8 are known
+    np.savez(folder / "data.npz", **arrays)
+    losses = []
+    for size in (1, 5, 64):
+        changes = ("trainer.max_epochs=1", "optim.lr=0", f"trainer.batch_size={size}", "trainer.watch=loss")
+        losses.append(
+            train("fusion", config(folder, *changes), tmp_path / f"run-{size}").record["best"]["loss"]["value"]
+        )
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+
+
+def test_a_measure_that_is_never_defined_is_told(root: Path, tmp_path: Path, monkeypatch) -> None:
+    from merkit.training.criteria import Criterion
+
+    said: list[str] = []
+    monkeypatch.setattr(Criterion, "__call__", lambda self, measures: float("nan"))
+    train("fusion", config(root, "trainer.max_epochs=1"), tmp_path / "run", say=said.append)
+    assert any("accuracy was undefined in every epoch" in line for line in said)
 
 
 def test_leaks_stop_a_training_unless_they_are_named(root: Path, tmp_path: Path) -> None:

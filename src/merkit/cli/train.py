@@ -57,7 +57,7 @@ def train(
     with epoch_progress(quiet=as_json or rank() > 0) as epoch_done:
         say = (lambda text: None) if as_json else (lambda text: typer.echo(text, err=True))
         if seeds > 1:
-            run = train_seeds(system, chosen, folder, seeds, say=say, epoch_done=epoch_done)
+            run = train_seeds(system, chosen, folder, seeds, resume=not fresh, say=say, epoch_done=epoch_done)
         else:
             run = train_one(system, chosen, folder, resume=not fresh, say=say, epoch_done=epoch_done)
     if rank():

@@ -22,7 +22,8 @@ class EpochBatches:
         lengths: `(n,)` tokens of each clip; batches then hold clips of nearly the same length.
         groups: `(n,)` e.g. dialogues; batches then hold whole groups, about `batch_size` clips together, so that turns
             are encoded once for all the neighbours that they are context of. As many batches in every epoch.
-        balance: `(n,)` class indices; every batch then draws classes evenly, with replacement (for contrastive losses).
+        balance: `(n,)` class indices, -1 for clips that are not drawn; every batch then draws classes evenly, with
+            replacement (for contrastive losses).
         rank: which of the processes that train together this one is.
         world_size: how many they are. Every process makes the same batches and takes each `world_size`-th, beginning with
             its own: one step of all together sees what one process sees in `world_size` batches. Where batches do not
@@ -126,21 +127,23 @@ class EpochBatches:
 
 def balanced_rows(classes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """As many rows as there are, every class equally often (to one), rarer ones repeated; in random order by rounds.
+    Rows of class -1 are left out.
 
     Example:
         >>> rows = balanced_rows(np.array([0, 0, 0, 1]), np.random.default_rng(0))
         >>> np.bincount(np.array([0, 0, 0, 1])[rows])
         array([2, 2])
     """
-    names, index = np.unique(classes, return_inverse=True)
-    rounds = -(-len(classes) // len(names))
+    known = np.flatnonzero(classes != -1)
+    names, index = np.unique(classes[known], return_inverse=True)
+    rounds = -(-len(known) // len(names))
     columns = []
     for k in range(len(names)):
-        members = np.flatnonzero(index == k)
+        members = known[index == k]
         passes = -(-rounds // len(members))
         columns.append(np.concatenate([rng.permutation(members) for _ in range(passes)])[:rounds])
     table = rng.permuted(np.stack(columns, 1), axis=1)  # each round holds every class once
-    return table.reshape(-1)[: len(classes)]
+    return table.reshape(-1)[: len(known)]
 
 
 def _cut(order: np.ndarray, size: int) -> list[np.ndarray]:

@@ -5,6 +5,7 @@ best epoch even if that lies before the crash. All writing is atomic.
 """
 
 import csv
+import math
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from merkit.atomic import replacing
+from merkit.errors import ConfigError
 from merkit.training.config import TrainerConfig
 from merkit.training.criteria import Criterion
 from merkit.training.module import Trainee
@@ -42,8 +44,11 @@ class Averaging(pl.Callback):
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The average starts at the first weights."""
-        if not self.average:
-            self.average = copy_of(pl_module)
+        live = copy_of(pl_module)
+        # an average from a checkpoint lies where checkpoints are read to, not where the model works
+        self.average = (
+            {name: self.average[name].to(value.device) for name, value in live.items()} if self.average else live
+        )
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
@@ -104,12 +109,15 @@ class Keeper(pl.Callback):
             self.criteria.insert(0, self.watch)
         self.best: dict[str, dict[str, Any]] = {}
         self.history: list[dict[str, float]] = []
-        self.stale = 0
         self._losses: list[Tensor] = []
         self._since_save = 0
         self._steps = 0
         self._saved_s = time.monotonic()
         self._begun_s = time.monotonic()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """A run that was killed after its last epoch, before it was written down, is not trained on."""
+        trainer.should_stop = trainer.should_stop or self._out_of_patience
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The order of the epoch that begins; the iterator is made after this (Lightning looks for samplers, not orders)."""
@@ -148,14 +156,19 @@ class Keeper(pl.Callback):
         assert isinstance(pl_module, Trainee)
         epoch = trainer.current_epoch
         rate = trainer.optimizers[0].param_groups[0]["lr"]
-        loss = float(torch.stack(self._losses).mean()) if self._losses else float("nan")
+        loss = float(torch.stack([each.cpu() for each in self._losses]).mean()) if self._losses else float("nan")
+        if not math.isfinite(loss) and not all(value.isfinite().all() for value in pl_module.parameters()):
+            write_history(self.history, self.folder / "history.csv")
+            raise ConfigError(
+                f"training diverged in epoch {epoch + 1}: the weights are no longer finite. A lower optim.lr, or trainer.clip, "
+                f"may help; the epochs before are in {self.folder / 'history.csv'}"
+            )
         row = {"epoch": epoch, "lr": rate, "train_loss": loss}
         if trainer.loggers:
             pl_module.log_dict({"train/loss": loss, "train/lr": rate})
         self.history.append({**row, **{f"valid.{name}": value for name, value in pl_module.measures.items()}})
-        if self.watch is not None and self.config.patience and self.watch.text in self.best:
-            self.stale = epoch - self.best[self.watch.text]["epoch"]
-            trainer.should_stop = trainer.should_stop or self.stale >= self.config.patience
+        pl_module.lower_rate()
+        trainer.should_stop = trainer.should_stop or self._out_of_patience
         if self.epoch_done is not None and trainer.is_global_zero:
             self.epoch_done(epoch + 1, trainer.max_epochs or 0, self.history[-1])
         due = self.config.save_every_steps and self._since_save >= self.config.save_every_steps
@@ -163,6 +176,12 @@ class Keeper(pl.Callback):
         # all processes save or none: their clocks need not agree
         if trainer.strategy.broadcast(bool(due)):
             self.save(trainer)
+
+    @property
+    def _out_of_patience(self) -> bool:
+        if self.watch is None or not self.config.patience or not self.history or self.watch.text not in self.best:
+            return False
+        return self.history[-1]["epoch"] - self.best[self.watch.text]["epoch"] >= self.config.patience
 
     def save(self, trainer: pl.Trainer) -> None:
         """A checkpoint and the history so far."""

@@ -104,7 +104,7 @@ def loader_for(
         sampling: which tokens are taken; None = all.
 
     Raises:
-        ConfigError: `trainer.balance` without a single-label target.
+        ConfigError: `trainer.balance` without a single-label target of whole clips.
     """
     rows = dialogue_context(table, *context)
     lengths = None
@@ -117,10 +117,11 @@ def loader_for(
         lengths = lengths if lengths.max(initial=0) > 1 else None
     balance = None
     if trainer.balance and train:
-        single = [column for column in table.targets.values() if column.spec.kind == "single_label"]
-        if not single:
-            raise ConfigError("trainer.balance needs a single-label target")
-        balance = single[0].value
+        whole = [column for column in table.targets.values() if not column.spec.per_entity]
+        single = next((column for column in whole if column.spec.kind == "single_label"), None)
+        if single is None or not single.valid.any():
+            raise ConfigError("trainer.balance needs a single-label target of whole clips")
+        balance = np.where(single.valid, single.value, -1)  # clips of no known class are not drawn
     order = EpochBatches(
         len(table),
         trainer.batch_size,

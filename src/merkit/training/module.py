@@ -4,6 +4,7 @@ Random numbers of a step are a function of (seed, epoch, batch), so a run that w
 not been, and no state of a generator has to be saved. Measures are taken over whole splits, never averaged over batches.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -54,6 +55,9 @@ class Trainee(pl.LightningModule):
         self.measures: dict[str, float] = {}
         self._answers: list[tuple[Mapping[str, Tensor], Batch]] = []
         self._valid_loss: list[tuple[Tensor, int]] = []
+        self.plateau: ReduceLROnPlateau | None = None
+        self._per_step: Any = None
+        self._plateau_state: dict[str, Any] | None = None
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One loss; every random number in it follows from seed, epoch and batch."""
@@ -69,17 +73,19 @@ class Trainee(pl.LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Answers are kept until the split is through."""
-        self._valid_loss.append((self.objective(self.model, batch), batch.size))
+        known = sum(int(batch.valid[spec.name].sum()) for spec in self.specs)
+        self._valid_loss.append((self.objective(self.model, batch), known))
         self._answers.append((self.model(batch), batch))
 
     def on_validation_epoch_end(self) -> None:
         """Measures over the whole split, logged once."""
         answers = gathered(self._answers, self.specs)
         sizes = sum(size for _, size in self._valid_loss)
-        loss = sum(float(value) * size for value, size in self._valid_loss) / sizes
+        # weighed by what is known: a batch of unlabelled clips has no loss
+        loss = sum(float(value) * size for value, size in self._valid_loss if size) / sizes if sizes else math.nan
         self.measures = {"loss": loss, **self.measure(answers)}
         self._answers, self._valid_loss = [], []
-        if self.trainer.loggers or self.optim.schedule == "plateau":
+        if self.trainer.loggers:
             self.log_dict({f"valid/{name}": value for name, value in self.measures.items()})
             self.log("valid/watch", self.watch(self.measures) if self.watch.text != "last" else loss)
 
@@ -89,26 +95,35 @@ class Trainee(pl.LightningModule):
         optim = self.optim
         if optim.module_lr:
             optim = optim.model_copy(update={"module_lr": {_held(k, self): v for k, v in optim.module_lr.items()}})
-        optimiser = build_optimiser(holder, optim)
+        optimiser = build_optimiser(holder, optim, fused=self.trainer.precision == "32-true")
         total = int(self.trainer.estimated_stepping_batches)
         schedule, plateau = build_schedule(
             optimiser, optim, total, {"mode": self.watch.mode}, epochs=max(self.trainer.max_epochs or 1, 1)
         )
-        schedulers: list[dict[str, Any]] = [{"scheduler": schedule, "interval": "step"}]
-        if plateau is not None:
-            schedulers.append({"scheduler": plateau, "interval": "epoch", "monitor": "valid/watch"})
-        return [optimiser], schedulers
+        if plateau is not None and self._plateau_state is not None:
+            plateau.load_state_dict(self._plateau_state)
+        self.plateau, self._per_step = plateau, schedule
+        return [optimiser], [{"scheduler": schedule, "interval": "step"}]
 
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """What the plateau takes off must also come off the base rates that the per-step schedule multiplies."""
-        if isinstance(scheduler, ReduceLROnPlateau):
-            before = [group["lr"] for group in scheduler.optimizer.param_groups]
-            scheduler.step(metric)
-            per_step = self.trainer.lr_scheduler_configs[0].scheduler
-            for i, group in enumerate(scheduler.optimizer.param_groups):
-                per_step.base_lrs[i] *= group["lr"] / before[i] if before[i] else 1.0
-        else:
-            scheduler.step()
+    def lower_rate(self) -> None:
+        """The plateau's step after an epoch. Lightning would take it after the epoch is saved, and a run that goes on from
+        there would lose it. What it takes off must also come off the base rates that the per-step schedule multiplies."""
+        if self.plateau is None:
+            return
+        groups = self.plateau.optimizer.param_groups
+        before = [group["lr"] for group in groups]
+        self.plateau.step(self.watch(self.measures) if self.watch.text != "last" else self.measures["loss"])
+        for i, group in enumerate(groups):
+            self._per_step.base_lrs[i] *= group["lr"] / before[i] if before[i] else 1.0
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What the plateau has seen."""
+        if self.plateau is not None:
+            checkpoint["plateau"] = self.plateau.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """It is there before there is a plateau to give it to."""
+        self._plateau_state = checkpoint.get("plateau")
 
     def transfer_batch_to_device(self, batch: Batch, device: torch.device, dataloader_idx: int) -> Batch:
         """Tokens, targets and context of a batch; on the CPU it is the batch itself."""

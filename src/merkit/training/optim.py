@@ -56,15 +56,17 @@ class OptimConfig(Config):
     """Epochs without improvement before `plateau` lowers the rate."""
 
 
-OPTIMISERS: dict[str, Callable[[list[dict[str, Any]], OptimConfig], torch.optim.Optimizer]] = {
-    "adam": lambda groups, c: torch.optim.Adam(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True),
-    "adamw": lambda groups, c: torch.optim.AdamW(
-        groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=True
+OPTIMISERS: dict[str, Callable[[list[dict[str, Any]], OptimConfig, bool], torch.optim.Optimizer]] = {
+    "adam": lambda groups, c, fused: torch.optim.Adam(
+        groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=fused
     ),
-    "sgd": lambda groups, c: torch.optim.SGD(
-        groups, lr=c.lr, momentum=c.momentum, nesterov=c.momentum > 0, weight_decay=c.weight_decay, fused=True
+    "adamw": lambda groups, c, fused: torch.optim.AdamW(
+        groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay, fused=fused
     ),
-    "ranger": lambda groups, c: Ranger(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay),
+    "sgd": lambda groups, c, fused: torch.optim.SGD(
+        groups, lr=c.lr, momentum=c.momentum, nesterov=c.momentum > 0, weight_decay=c.weight_decay, fused=fused
+    ),
+    "ranger": lambda groups, c, fused: Ranger(groups, lr=c.lr, betas=c.betas, weight_decay=c.weight_decay),
 }
 
 
@@ -99,14 +101,20 @@ def parameter_groups(module: nn.Module, config: OptimConfig) -> list[dict[str, A
     return [{"params": parameters, "lr": lr, "weight_decay": decay} for (lr, decay), parameters in groups.items()]
 
 
-def build_optimiser(module: nn.Module, config: OptimConfig) -> torch.optim.Optimizer:
+def build_optimiser(module: nn.Module, config: OptimConfig, fused: bool = True) -> torch.optim.Optimizer:
     """The optimiser over all trainable parameters of `module`.
+
+    Args:
+        module: what is trained.
+        config: how.
+        fused: one kernel for all parameters, where there is one; False for mixed precision, where gradients must be
+            unscaled and clipped before the step and a fused step does its own unscaling.
 
     Example:
         >>> type(build_optimiser(nn.Linear(2, 2), OptimConfig(name="sgd"))).__name__
         'SGD'
     """
-    return OPTIMISERS[config.name](parameter_groups(module, config), config)
+    return OPTIMISERS[config.name](parameter_groups(module, config), config, fused)
 
 
 def _linear(t: float, c: OptimConfig, steps: int) -> float:

@@ -59,6 +59,7 @@ def train(
     from merkit.systems.system import find_system
 
     recipe = find_system(system)
+    readings: list[Any] = []
     if (out / "config.json").is_file():
         held = Run(out)
         if held.system.name != system or held.config != config:
@@ -68,12 +69,14 @@ def train(
         if held.finished and resume:
             say(f"{out}: finished already")
             return held
+        readings = held.record.get("test_readings", [])
     if not resume and not rank():
-        (out / "last.ckpt").unlink(missing_ok=True)
+        _cleared(out)
     table = recipe.load(config) if table is None else table
     if not table.targets:
         raise ConfigError(f"corpus {table.name} has no targets")
     seen = table.take(table.split != "test")
+    _stop_if_other_data(out, seen.fingerprint())
     leakage = leakage_of(table, config)
     leakage.raise_if_leaking()
     torch.manual_seed(config.trainer.seed)
@@ -82,6 +85,11 @@ def train(
     if made.sampling is not None and made.sampling != sampling:
         raise ConfigError(f"system {system} trains with {made.sampling} and would be evaluated with {sampling}")
     made = replace(made, sampling=sampling)
+    around = recipe.context(config, made.modalities)
+    if made.context != around:
+        raise ConfigError(
+            f"system {system} reads {made.context} turns around a clip, not {around}: leave out data.earlier and data.later"
+        )
     counts = {str(split): int(n) for split, n in zip(*np.unique(table.split, return_counts=True), strict=True)}
     run = (
         Run(out)
@@ -109,7 +117,7 @@ def train(
                 "modalities": list(made.modalities),
                 "widths": {name: column.width for name, column in seen.streams.items()},
                 "parameters": sum(p.numel() for p in made.model.parameters() if p.requires_grad),
-                "test_readings": [],
+                "test_readings": readings,  # what was read once is known for ever
             },
         )
     )
@@ -131,6 +139,10 @@ def train(
         facts["temperature"] = temperatures(answers, made.specs)
         measures = measure_of(made.specs)(answers)
         facts["valid"] = {key: None if math.isnan(value) else value for key, value in measures.items()}
+    if made.trainer.watch != "last" and made.trainer.watch not in fitted.best:
+        say(
+            f"{out}: {made.trainer.watch} was undefined in every epoch, so the last one is kept; name another trainer.watch"
+        )
     run.note(status="finished", **facts)
     log_artifact(out, made.trainer)
     # a finished run needs no state to resume from, and it is the largest file
@@ -144,10 +156,14 @@ def train_seeds(
     out: Path,
     seeds: int,
     *,
+    resume: bool = True,
     say: Say = lambda text: None,
     epoch_done: EpochDone | None = None,
 ) -> Run:
-    """Trains `seeds` runs that differ in `trainer.seed` alone: from the config's seed upwards, one folder each."""
+    """Trains `seeds` runs that differ in `trainer.seed` alone: from the config's seed upwards, one folder each.
+
+    Args as for `train`.
+    """
     from merkit.systems.system import find_system
 
     if config.trainer.devices > 1:
@@ -155,8 +171,26 @@ def train_seeds(
     table = find_system(system).load(config)
     for seed in range(config.trainer.seed, config.trainer.seed + seeds):
         say(f"seed {seed}")
-        train(system, with_seed(config, seed), out / f"seed-{seed}", table=table, say=say, epoch_done=epoch_done)
+        chosen, folder = with_seed(config, seed), out / f"seed-{seed}"
+        train(system, chosen, folder, table=table, resume=resume, say=say, epoch_done=epoch_done)
     return Run.of_seeds(out, system, config)
+
+
+def _cleared(out: Path) -> None:
+    """Starting over leaves nothing that an earlier training said: answers of other weights would be read as these ones'."""
+    for pattern in ("last.ckpt", "best-*.safetensors", "model.safetensors", "evaluation-*.json", "predictions/*.npz"):
+        for file in out.glob(pattern):
+            file.unlink()
+
+
+def _stop_if_other_data(out: Path, fingerprint: str) -> None:
+    if not (out / "last.ckpt").is_file() or not (out / "record.json").is_file():
+        return
+    before = Run(out).record.get("data", {}).get("fingerprint", fingerprint)
+    if before != fingerprint:
+        raise ConfigError(
+            f"{out}: this training began on other data ({before[:12]}, now {fingerprint[:12]}); --fresh starts it over"
+        )
 
 
 def with_seed(config: Any, seed: int) -> Any:
