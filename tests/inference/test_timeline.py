@@ -140,3 +140,10 @@ def test_the_grid_ends_with_the_clip(duration_s: float, count: int) -> None:
     assert len(start_s) == count
     assert end_s[-1] == duration_s
     assert (end_s > start_s).all()
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "expected"), [(1.5, [(0, 1)]), (3.0, [(0, 1)]), (3.5, [(0, 1), (3, 3.5)]), (0.0, [(0, 0)])]
+)
+def test_a_gap_at_the_end_of_the_clip_is_no_window(duration_s: float, expected: list) -> None:
+    assert list(zip(*map(np.ndarray.tolist, window_grid(duration_s, 1.0, 3.0)), strict=True)) == expected

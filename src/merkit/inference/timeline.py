@@ -28,7 +28,8 @@ class Head(Protocol):
 
 
 def window_grid(duration_s: float, window_s: float, hop_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """Starts and ends in seconds of the windows over a clip; the last one ends with the clip.
+    """Starts and ends in seconds of the windows over a clip; the last one ends with the clip, or, where there are gaps
+    between windows (`hop_s` above `window_s`), before it. There is always one.
 
     Example:
         >>> start_s, end_s = window_grid(3.5, window_s=2.0, hop_s=1.0)
@@ -36,9 +37,13 @@ def window_grid(duration_s: float, window_s: float, hop_s: float) -> tuple[np.nd
         ([0.0, 1.0, 2.0], [2.0, 3.0, 3.5])
         >>> window_grid(0.8, 2.0, 1.0)[1].tolist()
         [0.8]
+        >>> window_grid(1.5, 1.0, 3.0)[1].tolist()
+        [1.0]
     """
     count = max(1, int(np.ceil((duration_s - window_s) / hop_s - 1e-9)) + 1)
     start_s = np.arange(count) * hop_s
+    # the step over a gap may lead out of the clip
+    start_s = start_s[(start_s < duration_s) | (start_s == 0)]
     return start_s, np.minimum(start_s + window_s, duration_s)
 
 
