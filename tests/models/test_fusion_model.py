@@ -8,6 +8,7 @@ from made_models import CLIPS, CONTEXTS, EMOTION, SOCIAL, WIDTHS, batch_of, mode
 from merkit.data import Batch, ClipTable, TokenColumn, Tokens
 from merkit.errors import ConfigError
 from merkit.models import FUSIONS, FusionModel, build_loss
+from merkit.models.streams import centre_and_scale
 from merkit.schema import TargetSpec
 
 
@@ -96,6 +97,15 @@ def test_the_standardiser_is_mean_and_deviation_of_the_tokens_it_is_given() -> N
     assert layer.centre.tolist() == [7.0] * 3 and layer.scale.tolist() == [1.0] * 3
     state = model.state_dict()
     assert "projections.text.centre" in state and "projections.text.scale" in state
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-7, 1.0, 1e6])
+def test_features_in_small_units_are_no_constants(unit: float) -> None:
+    x = np.random.default_rng(0).normal(size=(100, 3)) * unit
+    x[:, 1] = 0.3 * unit  # this one is
+    centre, scale = centre_and_scale(x)
+    np.testing.assert_allclose(centre, x.mean(0), rtol=1e-6)
+    np.testing.assert_allclose(scale, [x[:, 0].std(), 1.0, x[:, 2].std()], rtol=1e-9)
 
 
 def test_shifted_and_scaled_features_give_the_same_answers_after_fitting() -> None:

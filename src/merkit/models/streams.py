@@ -25,7 +25,8 @@ __all__ = [
 
 
 def centre_and_scale(x: "np.ndarray | StoredRows") -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation `(D,)` of tokens `(R, D)`, float64; a feature that does not vary has scale 1.
+    """Mean and deviation `(D,)` of tokens `(R, D)`, float64; a feature that does not vary, to a millionth of its mean, has
+    scale 1, however small the numbers of those that do.
 
     Tokens that lie in a store are all read once, block by block.
 
@@ -35,7 +36,7 @@ def centre_and_scale(x: "np.ndarray | StoredRows") -> tuple[np.ndarray, np.ndarr
     """
     found = moments_of(x)
     mean, deviation = found.mean, np.sqrt(found.variance)
-    flat = deviation <= 1e-6 * np.maximum(1.0, np.abs(mean))
+    flat = deviation <= 1e-6 * np.maximum(1e-6, np.abs(mean))
     return mean, np.where(flat, 1.0, deviation)
 
 
