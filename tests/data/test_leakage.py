@@ -10,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from merkit.data.context import dialogue_context
+from merkit.data.group_folds import group_fold
 from merkit.data.leakage import check_leakage, check_standardiser
+from merkit.data.splits import by_group, kfold_by_group, leave_one_group_out
 from merkit.data.table import ClipTable, Provenance, TargetColumn, TokenColumn
 from merkit.errors import ConfigError, LeakageError, MerkitError
 from merkit.schema import TargetSpec
@@ -252,6 +254,35 @@ def test_features_fitted_on_labels_of_valid() -> None:
     assert found(replace(table, provenance={"face": Provenance("x", ("test",))})) == [("fitted_on_labels", "error")]
     # a split that is not there is not judged
     assert found(replace(table, provenance=about).where("train")) == []
+
+
+def test_what_the_official_train_split_gave_features_is_known_in_every_other_division() -> None:
+    about = {
+        "speech": Provenance("somebody's network", ("train",)),
+        "text": Provenance("counted words", (), ("train",)),
+        "labels.emotion": Provenance("25 most frequent labels", (), ("train",)),
+        "face": Provenance("fitted elsewhere", ("pool",)),
+    }
+    table = replace(clean(), provenance=about)
+    assert found(table) == []
+    kinds = [("fitted_on_labels", "error"), ("label_vocabulary", "error"), ("statistics", "warning")]
+    for divided in (
+        kfold_by_group(table, "speaker", 4, 1),
+        by_group(table, "speaker", (0.5, 0.3, 0.2), keep_test=False),
+        leave_one_group_out(table, "speaker", "s0"),
+        group_fold(table, 0, "speaker"),
+    ):
+        assert sorted(found(divided)) == kinds
+        (fitted,) = [each for each in check_leakage(divided).findings if each.kind == "fitted_on_labels"]
+        trained = table.split == "train"
+        assert set(fitted.splits) == set(divided.split[trained]) - {"train"} and "valid" in fitted.splits
+        assert "of train, before the clips were divided anew" in fitted.explanation
+        assert divided.provenance["face"].fitted_on == ("pool",)
+    # whom train did not know is judged as before, and a division of a division forgets nothing
+    assert found(leave_one_group_out(table, "speaker", "s3")) == []  # s3 is of valid
+    again = group_fold(leave_one_group_out(table, "speaker", "s3"), 0, "speaker")
+    assert sorted(found(again)) == kinds
+    assert again.provenance["speech"].before == ("train",) and (again.official == table.split).all()
 
 
 def test_a_list_of_labels_made_outside_train() -> None:

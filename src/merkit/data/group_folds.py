@@ -1,6 +1,5 @@
 """Folds with a part of their own to choose by: one group is tested on, the next one is chosen by, the others are trained on."""
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -49,7 +48,7 @@ def group_fold(table: "ClipTable", fold: int, kind: str = "session") -> "ClipTab
     split = np.full(len(table), "train", dtype="<U5")
     split[groups == names[fold]] = "test"
     split[groups == names[(fold + 1) % len(names)]] = "valid"
-    return replace(table, split=split)
+    return table.divided(split)
 
 
 def _names(table: "ClipTable", kind: str) -> list[str]:

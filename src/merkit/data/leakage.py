@@ -234,17 +234,21 @@ def _provenance(table: ClipTable) -> list[Finding]:
         fitted = tuple(split for split in clips if split in about.fitted_on and clips[split])
         if fitted:
             why = (
-                f"features of {name} ({about.source}) come from a network fitted on the labels of {' and '.join(fitted)}: a "
-                "classifier on them looks near perfect there and says nothing about new clips. Do not choose by it: fix "
-                "epochs and settings beforehand, or choose them by cross-validation on features that carry no labels."
+                f"features of {name} ({about.source}) come from a network fitted on the labels of {' and '.join(fitted)}"
+                f"{about.once}: a classifier on them looks near perfect there and says nothing about new clips. Do not choose "
+                "by it: fix epochs and settings beforehand, or choose them by cross-validation on features that carry no labels."
             )
+            if about.before:
+                why += (
+                    " Where every clip was described by a copy that did not see it (out of fold), allow this finding."
+                )
             count = sum(clips[split] for split in fitted)
             found.append(Finding("fitted_on_labels", "error", fitted, count, (), why))
         measured = tuple(split for split in clips if split in about.statistics_on and clips[split])
         if measured:
             why = (
                 f"normalisation or vocabulary inside the features of {name} ({about.source}) was fitted on "
-                f"{' and '.join(measured)} as well, without labels: figures are a little too good."
+                f"{' and '.join(measured)}{about.once} as well, without labels: figures are a little too good."
             )
             count = sum(clips[split] for split in measured)
             found.append(Finding("statistics", "warning", measured, count, (), why))

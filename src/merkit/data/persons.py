@@ -173,10 +173,10 @@ def normalise_by_person(
                 looked_at |= set(split[mine])
         out[mine] = rescaled(x[mine], centre, scale, measured)
     about = table.provenance.get(modality, Provenance("unknown"))
-    about = Provenance(
-        f"{about.source}, scaled by {'each ' + by if how == 'own' else 'training ' + by + 's'}",
-        about.fitted_on,
-        tuple(name for name in _SPLITS if name in looked_at | set(about.statistics_on)),
+    about = replace(
+        about,
+        source=f"{about.source}, scaled by {'each ' + by if how == 'own' else 'training ' + by + 's'}",
+        statistics_on=tuple(name for name in _SPLITS if name in looked_at | set(about.statistics_on)),
     )
     return replace(
         table,

@@ -2,13 +2,13 @@
 
 Every division moves whole groups (speakers, sessions, dialogues, films): clips of one group share a voice, a room and
 often the very words, and a model that has met them in training looks better than it is. Groups are placed largest first
-where the classes fit best; ties are drawn from `seed`. Names are sorted before anything is drawn, so the same table gives
-the same division in any process.
+where the classes fit best (those of the first clip-level target with classes that the table has, so runs of other
+`data.targets` may be divided otherwise); ties are drawn from `seed`. Names are sorted before anything is drawn, so the
+same table gives the same division in any process.
 """
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 
@@ -222,7 +222,7 @@ def _assign(table: ClipTable, kind: str, take: np.ndarray, shares: np.ndarray, s
 def _with_split(table: ClipTable, fixed: np.ndarray, names: np.ndarray, part: np.ndarray) -> ClipTable:
     split = np.full(len(table), "test", dtype="<U5")
     split[~fixed] = names[part]
-    return replace(table, split=split)
+    return table.divided(split)
 
 
 def _example() -> ClipTable:

@@ -14,6 +14,8 @@ from merkit.data.columns import TargetColumn, TokenColumn
 
 __all__ = ["ClipTable", "Provenance", "TargetColumn", "TokenColumn"]
 
+_ORDER = {"train": 0, "valid": 1, "test": 2}
+
 
 @dataclass(frozen=True, slots=True)
 class Provenance:
@@ -24,11 +26,42 @@ class Provenance:
         fitted_on: splits whose LABELS the feature extractor was fitted on, e.g. `("train", "valid")` for features from
             a network that their authors trained on both. Empty for extractors that never saw labels of this corpus.
         statistics_on: splits that normalisation or a vocabulary inside the features was fitted on, without labels.
+        before: which splits that was said of, where the clips were divided anew since.
     """
 
     source: str
     fitted_on: tuple[str, ...] = ()
     statistics_on: tuple[str, ...] = ()
+    before: tuple[str, ...] = ()
+
+    def divided(self, old: np.ndarray, new: np.ndarray) -> "Provenance":
+        """The same of a new division: every split that holds a clip of a named one is named.
+
+        Args:
+            old: `(n,)` str splits that `fitted_on` and `statistics_on` speak of. A name that no clip has stays as it is.
+            new: `(n,)` str splits of the same clips.
+
+        Example:
+            >>> old, new = np.array(["train", "train", "valid"]), np.array(["train", "valid", "test"])
+            >>> found = Provenance("a network", ("train",)).divided(old, new)
+            >>> found.fitted_on, found.before
+            (('train', 'valid'), ('train',))
+        """
+
+        def now(names: tuple[str, ...]) -> tuple[str, ...]:
+            held = {*new[np.isin(old, names)].astype(str).tolist(), *(set(names) - set(old.astype(str).tolist()))}
+            return tuple(sorted(held - {""}, key=lambda name: (_ORDER.get(name, 3), name)))
+
+        # of a third division the words are still those of the first
+        said = tuple(dict.fromkeys([*self.fitted_on, *self.statistics_on]))
+        return replace(
+            self, fitted_on=now(self.fitted_on), statistics_on=now(self.statistics_on), before=self.before or said
+        )
+
+    @property
+    def once(self) -> str:
+        """For messages: which splits the named ones were, where the clips were divided anew; else nothing."""
+        return f" (of {' and '.join(self.before)}, before the clips were divided anew)" if self.before else ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -48,6 +81,7 @@ class ClipTable:
         media_sha256: `(n,)` str, hash of the media; empty where unknown.
         provenance: modality -> where its features come from.
         entities: `(n,)` object, each a tuple of the names behind the clip's entities 0, 1, …; None where there are none.
+        official: `(n,)` str: the split that each clip came with, where `divided` gave it another; None = `split` is that.
 
     Example:
         >>> from merkit.schema import TargetSpec
@@ -71,6 +105,7 @@ class ClipTable:
     media_sha256: np.ndarray | None = None
     provenance: Mapping[str, Provenance] = field(default_factory=dict)
     entities: np.ndarray | None = None
+    official: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         n = len(self.ids)
@@ -81,6 +116,7 @@ class ClipTable:
             "texts": self.texts,
             "media_sha256": self.media_sha256,
             "entities": self.entities,
+            "official": self.official,
             **{f"group {kind}": names for kind, names in self.groups.items()},
             **{f"target {name}": column.value for name, column in self.targets.items()},
         }
@@ -126,7 +162,18 @@ class ClipTable:
             texts=picked(self.texts),
             media_sha256=picked(self.media_sha256),
             entities=picked(self.entities),
+            official=picked(self.official),
         )
+
+    def divided(self, split: np.ndarray) -> "ClipTable":
+        """The same clips divided anew, and what `provenance` says of splits said of the new ones.
+
+        Args:
+            split: `(n,)` str.
+        """
+        about = {name: known.divided(self.split, split) for name, known in self.provenance.items()}
+        official = self.split if self.official is None else self.official
+        return replace(self, split=split, provenance=about, official=official)
 
     def where(self, split: str) -> "ClipTable":
         """The clips of one split."""

@@ -40,8 +40,8 @@ def vocabulary_findings(table: ClipTable) -> list[Finding]:
         seen = tuple(split for split in clips if about is not None and split in about.statistics_on and clips[split])
         if about is not None and seen:
             why = (
-                f"the labels of {name} ({about.source}) were chosen by looking at {' and '.join(seen)}: which labels will be "
-                "asked is then known beforehand. Make the list from train, or take a published one."
+                f"the labels of {name} ({about.source}) were chosen by looking at {' and '.join(seen)}{about.once}: which labels "
+                "will be asked is then known beforehand. Make the list from train, or take a published one."
             )
             found.append(Finding("label_vocabulary", "error", seen, sum(clips[split] for split in seen), (), why))
         if column.spec.kind == "regression":
