@@ -1,5 +1,6 @@
 """Features on each person's own scale, as a run asks for it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from merkit.training.predict import predict_run
 EMOTION = TargetSpec("emotion", "single_label", ("calm", "angry"))
 
 
-def people(folder: Path, names: dict[str, str], tokens: int = 3, clips: int = 6) -> Path:
+def people(folder: Path, names: dict[str, str], tokens: int = 3, clips: int = 6, words: bool = False) -> Path:
     """Speakers whose voices lie far apart; angry clips of each lie a little above the calm ones."""
     rng = np.random.default_rng(len(names))
     folder.mkdir(exist_ok=True)
@@ -31,7 +32,8 @@ def people(folder: Path, names: dict[str, str], tokens: int = 3, clips: int = 6)
             x = (rng.normal(size=(tokens, 4)) * 0.3 + i % 2 + 40 * number * (-1) ** number).astype(np.float32)
             times = np.arange(tokens) * 1.0
             row = Row("speech", None, "voice@0", x, times, times + 1, np.zeros(tokens, int))
-            store.add(ClipRecord(f"{name}{i}", "k", f"{name}{i}", {}, (row,)))
+            rows = (row, replace(row, modality="text")) if words else (row,)
+            store.add(ClipRecord(f"{name}{i}", "k", f"{name}{i}", {}, rows))
             made.append(
                 Clip(
                     f"{name}{i}", (), split=split, groups={"speaker": name}, targets=(Target(EMOTION, np.array(i % 2)),)
@@ -78,3 +80,20 @@ def test_a_person_with_one_short_clip_and_nobody_beside_is_refused(tmp_path: Pat
         find_system("fusion").load(FusionConfig(data=data))
     with pytest.raises(ConfigError, match="by=actor"):
         find_system("fusion").load(FusionConfig(data=data.model_copy(update={"own_scale_by": "actor"})))
+
+
+@pytest.mark.parametrize("system", ["fusion", "merc2020"])
+def test_a_misspelt_modality_is_refused_and_one_that_a_run_leaves_out_is_not(tmp_path: Path, system: str) -> None:
+    def loaded(*own: str, modalities: tuple[str, ...] = ()) -> set[str]:
+        data = DataConfig(root=root, own_scale=own, modalities=modalities)
+        config = FusionConfig(data=data) if system == "fusion" else MERC2020Config(mode="multimodal", data=data)
+        return set(find_system(system).load(config).streams)
+
+    root = people(tmp_path / "a", SPEAKERS, words=True)
+    # a study over subsets of the modalities keeps one list
+    assert loaded("speech", "text", modalities=("text",)) == {"text"}
+    with pytest.raises(ConfigError, match=r"data\.own_scale: no spech; did you mean speech\?"):
+        loaded("spech")
+    if system == "fusion":
+        with pytest.raises(ConfigError, match=r"data\.own_scale: no face. There are speech, text"):
+            loaded("face", modalities=("speech",))

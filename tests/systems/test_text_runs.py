@@ -21,6 +21,7 @@ from merkit.systems import text_encoder as system
 from merkit.systems.data import DataConfig
 from merkit.systems.system import find_system
 from merkit.training import Run, evaluate_runs, train
+from merkit.training.train import leakage_of
 
 
 @pytest.fixture(autouse=True)
@@ -51,6 +52,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     np.savez(
         root / "data.npz", id=table.ids, words=table.texts, unused=np.ones((60, 2)),
         label=table.targets["emotion"].value, split=np.repeat(["train", "valid", "test"], [36, 12, 12]),
+        video=np.arange(60).astype(str),
     )  # fmt: skip
     return root
 
@@ -60,7 +62,7 @@ def of_arrays(root: Path, folder: Path, *changes: str) -> system.TextEncoderConf
 
     arrays = ArraysConfig(
         id="id", texts="words", modalities={"speech": "unused"},
-        targets={"emotion": ArrayTarget(column="label", labels=LABELS)},
+        targets={"emotion": ArrayTarget(column="label", labels=LABELS)}, groups={"video": "video"},
     )  # fmt: skip
     config = configured(folder, "optim.lr=0.01", "trainer.watch=accuracy", "trainer.max_epochs=16", *changes)
     return config.model_copy(update={"data": DataConfig(root=root, arrays=arrays)})
@@ -137,6 +139,24 @@ def test_its_features_feed_another_system_under_the_leakage_rules(
     accepted = allowed.data.model_copy(update={"allow_leaks": ("fitted_on_labels",)})
     further = train("text_encoder", allowed.model_copy(update={"data": accepted}), tmp_path / "further")
     assert load_tuned(further.path).fitted_on == ("train", "valid")
+
+
+def test_what_a_run_learned_of_official_train_is_no_secret_in_folds(
+    run: Run, prepared: Path, folders, tmp_path: Path
+) -> None:
+    """Its features of another system, and the encoder itself, tuned further."""
+    from merkit.systems.fusion import FusionConfig
+
+    fold = ["data.split.kind=kfold", "data.split.folds=3", "data.split.by=video"]
+    data = run.config.data.model_copy(update={"modalities": ("text",)})
+    fusion = override(FusionConfig(data=data), [f"data.text_encoder={run.path}", "trainer.accelerator=cpu"])
+    further = of_arrays(prepared, load_tuned(run.path).save(tmp_path / "saved"))
+    for name, config in (("fusion", fusion), ("text_encoder", further)):
+        for changes, leaks in ((), []), (fold, ["fitted_on_labels"]):
+            changed = override(config, changes)
+            errors = leakage_of(find_system(name).load(changed), changed).errors
+            assert [each.kind for each in errors] == leaks
+            assert all("of train, before" in each.explanation for each in errors)
 
 
 def test_what_makes_no_sense_is_refused(prepared: Path, folders) -> None:

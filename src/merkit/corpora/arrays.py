@@ -10,8 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from merkit.config import Config
+from merkit.data.splits import SPLITS
 from merkit.data.table import ClipTable, Provenance, TargetColumn, TokenColumn
 from merkit.errors import ConfigError, MediaError
+from merkit.naming import check_names
 from merkit.schema import TargetKind, TargetSpec
 
 __all__ = ["ArrayTarget", "ArraysConfig", "read_arrays"]
@@ -74,6 +76,7 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "", split: str 
         split: of all clips, where the file has no such column: a folder that holds one part alone.
 
     Raises:
+        ConfigError: no column is named, or `signed_sqrt` or `fitted_on` name a modality or split that is not there.
         MediaError: the file is missing, damaged or too large, or a column is not what the config says.
 
     Example:
@@ -96,6 +99,8 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "", split: str 
 
     if not config.modalities:
         raise ConfigError("data.arrays.modalities names no column: e.g. data.arrays.modalities.text=text_features")
+    check_names("data.arrays.signed_sqrt", config.signed_sqrt, config.modalities)
+    check_names("data.arrays.fitted_on", config.fitted_on, config.modalities)
     features = {m: column(key, f"modality {m}") for m, key in config.modalities.items()}
     n = len(next(iter(features.values())))
     streams = {}
@@ -115,6 +120,9 @@ def read_arrays(root: Path, config: ArraysConfig, *, name: str = "", split: str 
     ids = column(config.id, "id").astype(str) if config.id else np.char.mod("%d", np.arange(n))
     stated = config.split in columns if split else bool(config.split)
     parts = column(config.split, "split").astype(str) if stated else np.full(n, split)
+    there = dict.fromkeys([*SPLITS, *np.unique(parts).tolist()])
+    for modality, fitted in config.fitted_on.items():
+        check_names(f"data.arrays.fitted_on.{modality}", fitted, there)
     return ClipTable(
         name or Path(root).resolve().name,
         ids,

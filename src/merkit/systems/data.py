@@ -1,6 +1,5 @@
 """Where the clips come from, how they are split, and how many turns of context a clip is seen with."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -13,11 +12,9 @@ from merkit.corpora.arrays import ArraysConfig, read_arrays
 from merkit.corpora.label_maps import LABEL_MAPS
 from merkit.data import splits
 from merkit.data.group_folds import group_fold
-from merkit.data.persons import Measured, normalise_by_person
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.errors import ConfigError
-from merkit.features.physiology import PHYSIOLOGY_COLUMNS
-from merkit.features.physiology_columns import measured_statistics
+from merkit.systems.own_scale import check_own_scale, on_own_scale
 
 __all__ = [
     "DataConfig",
@@ -102,7 +99,7 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
         split: give only these clips, as the corpus itself splits them; for evaluation on `test`.
 
     Raises:
-        ConfigError: no data in the root, or modalities or targets that are not there.
+        ConfigError: no data in the root, or modalities (`own_scale` too) or targets that are not there.
         MediaError: the data cannot be read.
     """
     where = Path(root) if root is not None else config.root
@@ -116,6 +113,8 @@ def load_table(config: DataConfig, *, root: Path | None = None, split: str | Non
         )
     if config.text_encoder:
         table = with_text_features(table, config.text_encoder)
+    if root is None:
+        check_own_scale(config, table)
     wanted, targets = modalities_of(config, table), targets_of(config, table)
     table = replace(
         table,
@@ -150,24 +149,6 @@ def arranged(table: ClipTable, config: DataConfig, *, where: Path, moved: bool, 
         if not len(table):
             raise ConfigError(f"{where}: no clips in split {split}")
     return splits.subset(table, config.num_data) if config.num_data else table
-
-
-def on_own_scale(table: ClipTable, config: DataConfig, windows: Sequence[Measured] | None = None) -> ClipTable:
-    """Streams of `own_scale` on each person's own scale; of physiology, columns count where they were measured.
-
-    Args:
-        table: all splits together.
-        config: which streams and persons.
-        windows: which columns of physiology are measured together, where it is raw windows; None = statistics know theirs.
-    """
-    for name in config.own_scale:
-        if name not in table.streams:
-            continue
-        measured = windows if name == "physiology" else None
-        if name == "physiology" and windows is None and table.streams[name].width == len(PHYSIOLOGY_COLUMNS):
-            measured = measured_statistics()
-        table = normalise_by_person(table, name, by=config.own_scale_by, measured=measured)
-    return table
 
 
 def modalities_of(config: DataConfig, table: ClipTable) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ from merkit.models.classifier import FusionModel
 from merkit.models.losses import EMBEDDING_LOSSES, build_loss
 from merkit.models.members import Members
 from merkit.models.physiology import PhysiologyEncoder
+from merkit.naming import check_names
 from merkit.schema import TargetSpec
 from merkit.systems.data import DataConfig
 from merkit.systems.physiology import WindowsConfig, check_windows, windows_encoder
@@ -153,7 +154,11 @@ def _network(config: FusionConfig, widths: dict[str, int], specs: tuple[TargetSp
 
 
 def plan(config: FusionConfig, table: ClipTable) -> Plan:
-    """Everything that `fit` needs. Standardisation and class weights come from the training clips alone."""
+    """Everything that `fit` needs. Standardisation and class weights come from the training clips alone.
+
+    Raises:
+        ConfigError: a loss or factor of a target that is not there, or keys of physiology that mean nothing here.
+    """
     train = table.where("train")
     specs = tuple(column.spec for column in table.targets.values())
     model: Any = build_model(config, {name: column.width for name, column in table.streams.items()}, specs)
@@ -167,6 +172,9 @@ def plan(config: FusionConfig, table: ClipTable) -> Plan:
         else:
             check_standardiser(layer.centre.numpy(), layer.scale.numpy(), table, name).raise_if_leaking()
     c = config.objective
+    for key in ("losses", "loss_params", "weights"):
+        # a study may go over subsets of the targets with one set of losses
+        check_names(f"objective.{key}", getattr(c, key), table.targets, partly=bool(config.data.targets))
     losses = {
         spec.name: build_loss(
             spec,

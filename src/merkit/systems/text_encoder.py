@@ -17,6 +17,7 @@ from merkit.data.table import ClipTable, Provenance, TokenColumn
 from merkit.errors import ConfigError
 from merkit.models.losses import build_loss
 from merkit.models.text_classifier import TextClassifier
+from merkit.naming import check_names
 from merkit.networks.text_pretrained import load_text_encoder
 from merkit.networks.text_tokens import Tokeniser
 from merkit.schema import TargetSpec
@@ -218,9 +219,10 @@ def tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
     if cut:
         _log.warning("%s: %d of %d texts are over %d tokens and lose their end", table.name, cut, len(table), limit)
         source += f"; {cut} of {len(table)} texts lose their end"
-    return replace(
-        table, streams={"text": column}, targets=targets, provenance={"text": Provenance(source, encoder.fitted_on)}
-    )
+    about = Provenance(source, encoder.fitted_on)
+    if table.official is not None:
+        about = about.divided(table.official, table.split)
+    return replace(table, streams={"text": column}, targets=targets, provenance={"text": about})
 
 
 def build_model(config: TextEncoderConfig, widths: dict[str, int], specs: tuple[TargetSpec, ...]) -> TextClassifier:
@@ -242,10 +244,16 @@ def _model(config: TextEncoderConfig, specs: tuple[TargetSpec, ...], *, weights:
 
 
 def plan(config: TextEncoderConfig, table: ClipTable) -> Plan:
-    """Everything that `fit` needs: pretrained weights under fresh heads. Class weights come from the training clips."""
+    """Everything that `fit` needs: pretrained weights under fresh heads. Class weights come from the training clips.
+
+    Raises:
+        ConfigError: a loss or factor of a target that is not there.
+    """
     train = table.where("train")
     specs = tuple(column.spec for column in table.targets.values())
     c = config.objective
+    for key in ("losses", "loss_params", "weights"):
+        check_names(f"objective.{key}", getattr(c, key), table.targets, partly=bool(config.data.targets))
     losses = {
         spec.name: build_loss(
             spec, c.losses.get(spec.name, c.loss), column=train.targets[spec.name], **c.loss_params.get(spec.name, {})
