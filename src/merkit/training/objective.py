@@ -7,6 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from merkit.data.batch import Batch
+from merkit.errors import ConfigError
 from merkit.schema import TargetSpec
 
 __all__ = ["Objective"]
@@ -20,8 +21,12 @@ class Objective(nn.Module):
         losses: target -> loss with `forward(logit, target, valid, weight)`.
         weights: target -> factor; 1 where it is not named.
         auxiliary: factor of the mean loss of the heads that see one modality alone (multi-task λ).
-        embedding: a loss on the fused vectors, `(embedding, class index) -> loss`, and its factor.
+        embedding: a loss on the fused vectors, `(embedding, class index, known) -> loss`, and its factor. Of the first target
+            whose classes exclude one another; of soft labels the likeliest counts.
         augment: changes the batch first.
+
+    Raises:
+        ConfigError: a loss on the fused vectors, and no such target.
     """
 
     def __init__(
@@ -42,6 +47,7 @@ class Objective(nn.Module):
         self.auxiliary = auxiliary
         self.embedding = embedding[0] if embedding else None
         self.embedding_weight = embedding[1] if embedding else 0.0
+        self.compared = _compared(self.specs) if embedding else ""
         self.augment = augment
 
     def forward(self, model: Any, batch: Batch) -> Tensor:
@@ -59,9 +65,9 @@ class Objective(nn.Module):
             parts = [self._of(logits, batch, out.present[name]) for name, logits in out.auxiliary.items()]
             total = total + self.auxiliary * torch.stack(parts).mean()
         if self.embedding is not None:
-            name = self.specs[0].name
-            classes, valid = batch.targets[name], batch.valid[name]
+            classes, valid = batch.targets[self.compared], batch.valid[self.compared]
             classes = classes if classes.ndim == 1 else classes.argmax(-1)
+            valid = valid if valid.ndim == 1 else valid.all(-1)
             total = total + self.embedding_weight * self.embedding(out.embedding, classes, valid)
         return total
 
@@ -73,6 +79,17 @@ class Objective(nn.Module):
             for spec, loss in zip(self.specs, self.losses, strict=True)
         ]
         return torch.stack(parts).sum()
+
+
+def _compared(specs: Sequence[TargetSpec]) -> str:
+    """The target whose classes say which rows shall lie together."""
+    for spec in specs:
+        if spec.kind in ("single_label", "soft_label") and not spec.per_entity:
+            return spec.name
+    kinds = ", ".join(f"{spec.name} ({spec.kind})" for spec in specs)
+    raise ConfigError(
+        f"a loss on fused vectors (contrast) needs a target whose classes exclude one another; there is {kinds}"
+    )
 
 
 def _known(valid: Tensor, present: Tensor | None) -> Tensor:
