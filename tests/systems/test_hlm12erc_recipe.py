@@ -282,6 +282,13 @@ def test_word_vectors_of_a_file_learn_along_and_survive_words_that_nobody_knows(
         config_of("text", "text.encoder=vectors")
 
 
+def test_a_network_over_turns_that_nobody_would_build_is_refused():
+    for change in ("text.context=false", "text.encoder=stored"):
+        config = config_of("conversation", f"text.encoder={tiny_folder('bert')}", change)
+        with pytest.raises(ConfigError, match=r"text\.over_turns=gru needs turns"):
+            SYSTEM.plan(config, made_dialogues())
+
+
 def test_all_thirty_published_configurations_can_be_said():
     held = json.loads(PUBLISHED.read_text(encoding="utf-8"))
     assert len(held) == 30

@@ -163,6 +163,8 @@ def _config(system: str, preset: str | None, path: Path | None, changes: list[st
     from merkit.systems.system import find_system
 
     recipe = find_system(system)
+    if preset is not None and path is not None:
+        raise ConfigError("--preset and --config are two starting points: give one of them")
     chosen = recipe.preset(preset) if preset is not None else recipe.config()
     if path is not None:
         path = path / "config.json" if path.is_dir() else path

@@ -16,7 +16,7 @@ from merkit.data.batch import Batch
 from merkit.data.leakage import check_standardiser
 from merkit.data.table import ClipTable, TargetColumn
 from merkit.data.token_sampling import Sampling, TokenSampling
-from merkit.errors import WeightError
+from merkit.errors import ConfigError, WeightError
 from merkit.features.frame_layout import FrameLayout
 from merkit.features.waveform import FRAME
 from merkit.features.word_vectors import WordVectors
@@ -162,6 +162,7 @@ def plan(config: HLM12ERCConfig, table: ClipTable) -> Plan:
         WeightError: an encoder that is not here, or a run to begin with that does not fit.
     """
     train = table.where("train")
+    _stop_if_unread(config)
     specs = tuple(column.spec for column in table.targets.values())
     widths = {name: column.width for name, column in table.streams.items()}
     sources = {name: about.source for name, about in table.provenance.items()}
@@ -221,13 +222,28 @@ def _loss(config: HLM12ERCConfig, spec: TargetSpec, column: TargetColumn) -> nn.
     return build_loss(spec, column=column)
 
 
+def _stop_if_unread(config: HLM12ERCConfig) -> None:
+    """A network over turns is made of an encoder's turns, and only where there are turns."""
+    text = config.text
+    if text.over_turns != "none" and (
+        not text.context or config.encoders.get("text", "stored") in ("stored", "vectors")
+    ):
+        why = (
+            "text.context=false reads none"
+            if not text.context
+            else f"text.encoder={text.encoder} has no vectors of turns"
+        )
+        raise ConfigError(f"text.over_turns={text.over_turns} needs turns: {why}; leave it at none")
+
+
 def _rates(config: HLM12ERCConfig, model: HLM12ERC) -> OptimConfig:
-    """Encoders with a rate of their own."""
+    """Encoders with a rate of their own; what `optim.module_lr` says of the whole reader goes before it."""
     own = {
         f"readers.{name}.encoder": rate
         for name, reader in model.readers.items()
         if (rate := getattr(config, name).lr)
         and hasattr(reader, "encoder")
         and any(p.requires_grad for p in reader.encoder.parameters())
+        and not {"readers", f"readers.{name}"} & config.optim.module_lr.keys()
     }
     return config.optim.model_copy(update={"module_lr": {**own, **config.optim.module_lr}})
