@@ -1,5 +1,6 @@
 """Words behind their dialogue: a dialogue read once says what every prompt read alone says, and nothing of what comes later."""
 
+import json
 from dataclasses import replace
 
 import pytest
@@ -229,6 +230,31 @@ def said_alone(text: DialogueText, batch: Batch, row: int) -> torch.Tensor:
     tokens = batch.tokens["text"]
     one = Batch(("x",), 1, {"text": Tokens(tokens.x[[row]], tokens.mask[[row]])})
     return DialogueText(text.encoder).eval()(one.tokens["text"], one)[0]
+
+
+def test_a_frozen_encoder_of_other_heads_or_precision_is_read_anew(tmp_path):
+    folders = [write_encoder(tmp_path / name, "bert", positions=24) for name in ("a", "b", "c")]
+    (folders[1] / "model.safetensors").write_bytes((folders[0] / "model.safetensors").read_bytes())
+    (folders[2] / "model.safetensors").write_bytes((folders[0] / "model.safetensors").read_bytes())
+    about = json.loads((folders[1] / "config.json").read_text())
+    (folders[1] / "config.json").write_text(json.dumps({**about, "layer_norm_eps": 0.5}))
+    batch = talk()
+    first, other, copy = (DialogueText(load_text_encoder(str(f), freeze_layers=-1)).eval() for f in folders)
+
+    def read(text: DialogueText) -> torch.Tensor:
+        with torch.no_grad():
+            return text(batch.tokens["text"], batch)[0]
+
+    with torch.autocast("cpu", torch.bfloat16):
+        rough = read(first)
+    found = read(first)
+    assert rough.dtype != found.dtype or not torch.equal(rough, found)
+    first._memory[0]._held.clear()
+    assert torch.equal(read(first), found)
+    assert (read(other) - found).abs().max() > 1e-3
+    held = len(first._memory[0]._held)
+    # the same encoder in another folder is found again
+    assert torch.equal(read(copy), found) and len(first._memory[0]._held) == held
 
 
 def test_memory_forgets_the_oldest_when_room_runs_out():

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from merkit.data.batch import Batch, Tokens
 from merkit.errors import ConfigError
-from merkit.models.hlm12erc.memory import Memory, memory_of
+from merkit.models.hlm12erc.memory import Memory, architecture_of, dtype_of, memory_of
 from merkit.models.hlm12erc.turns import Reading, cut_turns, read_together, turns_of
 from merkit.networks.text_encoder import TextEncoder
 
@@ -106,9 +106,11 @@ class DialogueText(nn.Module):
             return like.new_zeros(len(turns), self.width), says
         if any(p.requires_grad for p in self.encoder.parameters()):
             return self._vectors(rows, turns), says
-        self._memory = self._memory or memory_of(self.encoder, self.pooling, self.by_turns, self.room, self.share)
+        if self._memory is None:
+            about = (self.pooling, self.by_turns, self.room, self.share, architecture_of(self.encoder.backbone))
+            self._memory = memory_of(self.encoder, *about)
         memory, weights = self._memory
-        keys = [weights + key for key in _keys(rows, turns)]
+        keys = [f"{weights} {dtype_of(like)} {key}" for key in _keys(rows, turns)]
         x = memory.find(keys)
         if x is None:
             x = self._vectors(rows, turns)

@@ -1,12 +1,14 @@
 """What a frozen text encoder has read is not read again: not in the next epoch, not by the next run of a study."""
 
 import hashlib
+import json
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Memory", "memory_of"]
+__all__ = ["Memory", "architecture_of", "dtype_of", "memory_of"]
 
 # bytes of vectors that are kept at most, of all encoders together
 _ROOM = 256 << 20
@@ -57,10 +59,32 @@ def memory_of(reader: nn.Module, *about: object) -> tuple[Memory, str]:
 
     Args:
         reader: its weights and buffers are hashed, 0.1 s for 90 MB.
-        about: whatever else its answers depend on.
+        about: whatever else its answers depend on (`architecture_of`).
     """
     digest = hashlib.blake2b(repr(about).encode(), digest_size=16)
     for name, x in sorted(reader.state_dict().items()):
         digest.update(f"{name} {tuple(x.shape)} {x.dtype}".encode())
         digest.update(x.detach().cpu().contiguous().view(torch.uint8).numpy().data if x.ndim else repr(x).encode())
     return _MEMORY, digest.hexdigest()
+
+
+def architecture_of(backbone: Any) -> str:
+    """What answers of a transformers model depend on beside its weights: heads, epsilons, activations …; not where it lies."""
+    config = backbone.config
+    values = {k: v for k, v in config.to_dict().items() if k not in ("_name_or_path", "transformers_version")}
+    attention = getattr(config, "_attn_implementation", "")
+    return json.dumps([type(backbone).__name__, attention, values], sort_keys=True, default=str)
+
+
+def dtype_of(weights: Tensor) -> torch.dtype:
+    """The numbers that are computed with: those of autocast where it is on, else those of the weights.
+
+    Example:
+        >>> with torch.autocast("cpu", torch.bfloat16):
+        ...     dtype_of(torch.ones(1))
+        torch.bfloat16
+        >>> dtype_of(torch.ones(1))
+        torch.float32
+    """
+    kind = weights.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else weights.dtype
