@@ -139,6 +139,9 @@ def test_turns_are_written_as_published_or_light():
     assert prompts(table, TextConfig(template="light", speakers=False))[0] == f"\n{table.texts[0]}"
     odd = replace(table, texts=np.array(["{speaker} {0} {text}"] * 24))
     assert prompts(odd, TextConfig(template="<{speaker}> {text}"))[0] == "<Ross> {speaker} {0} {text}"
+    twice = TextConfig(template="{text}, {speaker}: {text} ({speaker})")
+    assert prompts(odd, twice)[0] == "{speaker} {0} {text}, Ross: {speaker} {0} {text} (Ross)"
+    assert prompts(odd, TextConfig(template="{speaker} -> {text}", speakers=False))[0] == " -> {speaker} {0} {text}"
     with pytest.raises(ConfigError, match=r"with \{text\} in it"):
         prompts(table, TextConfig(template="nothing"))
     with pytest.raises(ConfigError, match="the groups of made are character"):

@@ -29,7 +29,8 @@ class TextConfig(Config):
     """How a turn is written: `published` (The speaker "Ross" said: …), `light` (Ross: …), or a text of your own with {text}
     and {speaker} in it."""
     speakers: bool = True
-    """Say who speaks; off, templates go without the name."""
+    """Say who speaks; off, templates go without the name. Of a template of your own only `{speaker}` itself is taken out there,
+    and where nobody is known to speak: `{speaker} -> {text}` leaves ` -> ` in front of the words."""
     speaker_group: str = "auto"
     """The group of clips that names who speaks; `auto` = `character` where there is one, else `speaker`."""
     limit: int = Field(0, ge=0)

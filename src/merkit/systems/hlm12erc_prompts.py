@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ TEMPLATES = {
 }
 """Name -> how a turn is written, with the name of who speaks and without it; turns follow one another as they are."""
 
+_PLACES = re.compile(r"(\{text\}|\{speaker\})")
 _SPEAKERS = ("character", "speaker")
 
 
@@ -52,8 +54,9 @@ def prompts(table: ClipTable, config: TextConfig) -> list[str]:
     for i, text in enumerate(table.texts):
         name, words = "" if who is None else str(who[i]).strip(), str(text).strip()
         # by pieces: a name or an utterance may hold braces itself
-        before, _, after = (full if name else bare).partition("{text}")
-        made.append(before.replace("{speaker}", name) + words + after.replace("{speaker}", name) if words else "")
+        said = {"{text}": words, "{speaker}": name}
+        pieces = _PLACES.split(full if name else bare)
+        made.append("".join(said.get(piece, piece) for piece in pieces) if words else "")
     return made
 
 
