@@ -285,6 +285,14 @@ def test_what_the_official_train_split_gave_features_is_known_in_every_other_div
     assert again.provenance["speech"].before == ("train",) and (again.official == table.split).all()
 
 
+def test_features_that_come_after_a_division_are_described_in_its_terms() -> None:
+    table = clean()
+    about = Provenance("an encoder", ("train",))
+    assert table.described(about) == about
+    later = table.divided(np.where(np.arange(len(table)) % 2, "train", "valid"))
+    assert later.described(about).fitted_on == ("train", "valid") and later.described(about).before == ("train",)
+
+
 def test_a_list_of_labels_made_outside_train() -> None:
     table = clean()
     for splits, judged in (

@@ -175,6 +175,14 @@ class ClipTable:
         official = self.split if self.official is None else self.official
         return replace(self, split=split, provenance=about, official=official)
 
+    def described(self, about: Provenance) -> Provenance:
+        """What is said of official splits, said of the splits that these clips have now.
+
+        Args:
+            about: of features that come to the table after it was divided.
+        """
+        return about if self.official is None else about.divided(self.official, self.split)
+
     def where(self, split: str) -> "ClipTable":
         """The clips of one split."""
         return self.take(self.split == split)

@@ -195,6 +195,10 @@ def plan(config: FusionConfig, table: ClipTable) -> Plan:
         embedding=embedding,
         augment=Mixup(c.mixup, c.mixup_prob) if c.mixup else None,
     )
+    turns, reads = bool(config.data.earlier or config.data.later), config.model.context != "none"
+    if turns != reads:
+        given, lacking = ("data.earlier", "model.context") if turns else ("model.context", "data.earlier or data.later")
+        _log.warning("%s without %s: no turn around a clip is read", given, lacking)
     return Plan(
         table=table,
         modalities=tuple(table.streams),

@@ -104,7 +104,8 @@ def tokenised(config: HLM12ERCConfig, table: ClipTable) -> ClipTable:
     streams = {"text": TokenColumn.of_sequences(ids, width=1)}
     streams |= {name: column for name, column in table.streams.items() if name != "text"}
     fitted_on = tuple(dict.fromkeys([*encoder.fitted_on, *started_on(config)]))
-    return replace(table, streams=streams, provenance={**table.provenance, "text": Provenance(source, fitted_on)})
+    about = table.described(Provenance(source, fitted_on))
+    return replace(table, streams=streams, provenance={**table.provenance, "text": about})
 
 
 def _numbered(table: ClipTable, text: TextConfig) -> ClipTable:

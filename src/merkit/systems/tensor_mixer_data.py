@@ -97,7 +97,7 @@ def _folded(table: ClipTable, config: TensorMixerConfig) -> ClipTable:
             raise ConfigError(
                 f"validation_fold={config.validation_fold}: {', '.join(both[:3])} speak in other folds too"
             )
-    return replace(table, split=np.where(valid, "valid", np.where(table.split == "test", "test", "train")))
+    return table.divided(np.where(valid, "valid", np.where(table.split == "test", "test", "train")))
 
 
 def _targets(config: TensorMixerConfig, table: ClipTable) -> tuple[str, ...]:

@@ -167,7 +167,8 @@ def word_ids(
         raise ConfigError(f"{key}={name}: corpus {table.name} has no words")
     encoder = load_text_encoder(name, max_tokens=max_tokens, weights=False)
     column, cut = token_column(table.texts, encoder.tokeniser)
-    return column, Provenance(f"token ids of {encoder.name}" + (f"; {cut} texts lose their end" if cut else ""))
+    source = f"token ids of {encoder.name}" + (f"; {cut} texts lose their end" if cut else "")
+    return column, table.described(Provenance(source, encoder.fitted_on))
 
 
 def load(config: TextEncoderConfig, *, root: Path | None = None, split: str | None = None) -> ClipTable:
@@ -219,9 +220,7 @@ def tokenised(config: TextEncoderConfig, table: ClipTable) -> ClipTable:
     if cut:
         _log.warning("%s: %d of %d texts are over %d tokens and lose their end", table.name, cut, len(table), limit)
         source += f"; {cut} of {len(table)} texts lose their end"
-    about = Provenance(source, encoder.fitted_on)
-    if table.official is not None:
-        about = about.divided(table.official, table.split)
+    about = table.described(Provenance(source, encoder.fitted_on))
     return replace(table, streams={"text": column}, targets=targets, provenance={"text": about})
 
 
