@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 __all__ = ["carried", "encoders_in", "located", "own_code"]
 
+# words in the names of keys that tell whose encoder of several of one name is meant
+_OF_KIND = {"text": ("text",), "speech": ("speech",), "picture": ("scene", "face")}
 _WEIGHTS = (".safetensors", ".bin", ".index.json")
 
 
@@ -34,16 +36,23 @@ def encoders_in(model: nn.Module, config: dict[str, Any]) -> list[dict[str, Any]
     from merkit.networks.image_encoder import ImageEncoder
 
     kinds: dict[type[nn.Module], str] = {TextEncoder: "text", SpeechEncoder: "speech", ImageEncoder: "picture"}
-    found: dict[str, dict[str, Any]] = {}
+    found: dict[tuple[str, str], dict[str, Any]] = {}
     for module in model.modules():
         kind = next((name for of, name in kinds.items() if isinstance(module, of)), None)
         name = str(getattr(module, "name", ""))
         if kind is None or not name:
             continue
-        keys = [key for key, value in _texts(config) if value and (value == name or _named(value) == name)]
-        if keys:
-            limit = module.tokeniser.limit if isinstance(module, TextEncoder) else 0
-            found[name] = {"keys": keys, "name": name, "kind": kind, "sha256": "", "folder": "", "limit": limit}
+        named = {key: value for key, value in _texts(config) if value and (value == name or _named(value) == name)}
+        own = {key: value for key, value in named.items() if any(word in key for word in _OF_KIND[kind])} or named
+        limit = module.tokeniser.limit if isinstance(module, TextEncoder) else 0
+        # folders in different places may have one name
+        places = {
+            key: str(Path(value).expanduser().resolve()) if _named(value) else value for key, value in own.items()
+        }
+        for place in dict.fromkeys(places.values()):
+            keys = [key for key in places if places[key] == place]
+            about = {"keys": keys, "name": name, "kind": kind, "sha256": "", "folder": "", "limit": limit}
+            found[kind, place] = about
     return list(found.values())
 
 
@@ -79,6 +88,7 @@ def carried(encoders: list[dict[str, Any]], config: dict[str, Any], out: Path, *
         out: folder of the export.
         bundle: their pretrained weights too.
     """
+    taken: dict[str, Path] = {}
     for each in encoders:
         source: TextSource = find_text_source(_at(config, each["keys"][0]), what=f"{each['kind']} encoder")
         if any(source.folder.glob("model*.safetensors")):
@@ -86,7 +96,11 @@ def carried(encoders: list[dict[str, Any]], config: dict[str, Any], out: Path, *
         # an encoder of speech or pictures cannot be built without its weights, so half of it would be of no use
         if not bundle and each["kind"] != "text":
             continue
-        target = out / "encoders" / source.folder.resolve().name
+        of = source.folder.resolve()
+        names = (of.name, *(f"{of.name}-{number}" for number in range(2, len(encoders) + 2)))
+        name = next(name for name in names if taken.get(name, of) == of)
+        taken[name] = of
+        target = out / "encoders" / name
         target.mkdir(parents=True, exist_ok=True)
         for file in sorted(source.folder.iterdir()):
             heavy = file.name.endswith(_WEIGHTS)
