@@ -13,6 +13,7 @@ from merkit.config import override
 from merkit.errors import ConfigError, LeakageError, MerkitError, StoreError
 from merkit.systems.data import DataConfig
 from merkit.systems.fusion import FusionConfig
+from merkit.systems.system import find_system
 from merkit.training import Run, compare_runs, evaluate_runs, train, train_seeds
 from merkit.training.evaluate import Predictions
 
@@ -176,6 +177,13 @@ def test_the_loss_on_valid_does_not_depend_on_where_unlabelled_clips_lie(tmp_pat
             train("fusion", config(folder, *changes), tmp_path / f"run-{size}").record["best"]["loss"]["value"]
         )
     assert losses == pytest.approx([losses[0]] * 3, rel=1e-5)
+
+
+@pytest.mark.parametrize("half", ["data.earlier=2", "model.context=fused"])
+def test_turns_that_nothing_reads_are_told(root: Path, half: str, caplog) -> None:
+    chosen = config(root, half)
+    find_system("fusion").plan(chosen, find_system("fusion").load(chosen))
+    assert "no turn around a clip is read" in caplog.text
 
 
 def test_a_measure_that_is_never_defined_is_told(root: Path, tmp_path: Path, monkeypatch) -> None:

@@ -5,6 +5,7 @@ own parts.
 """
 
 import importlib.util
+import logging
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +32,8 @@ from merkit.training.objective import Objective
 from merkit.training.optim import OptimConfig
 
 __all__ = ["FusionConfig", "ModelConfig", "ObjectiveConfig", "build_model", "own_class", "plan"]
+
+_log = logging.getLogger(__name__)
 
 
 class ModelConfig(Config):
