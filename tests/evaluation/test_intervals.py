@@ -161,3 +161,23 @@ def test_five_hundred_resamples_of_all_measures_and_two_thousand_clips_take_unde
     found = interval_of(SPEC, prob, target, np.ones(2000, bool), groups=speakers, draws=500)
     assert time.process_time() - started < 3.0
     assert set(found) == set(MEASURES["single_label"])
+
+
+def test_clips_of_no_group_are_no_group() -> None:
+    rng = np.random.default_rng(8)
+    prob, target = guesses(rng, rng.uniform(size=100) < 0.6)
+    known, blank = np.ones(100, bool), np.full(100, "")
+    alone, apart = (
+        interval_of(SPEC, prob, target, known, groups=groups, draws=300)["accuracy"]
+        for groups in (blank, np.arange(100))
+    )
+    assert alone == apart and alone.low < alone.value < alone.high
+    half = np.where(np.arange(100) < 50, np.char.mod("s%d", np.arange(100) // 5), "")
+    named = np.where(half == "", np.char.mod("z%03d", np.arange(100)), half)
+    one, other = (
+        paired_bootstrap(ACCURACY, prob, prob[::-1], target, known, groups=g, draws=300) for g in (half, named)
+    )
+    assert one == other
+    for rows in resamples(100, half, 5):
+        times = np.bincount(rows, minlength=100)
+        assert times[:50].reshape(10, 5).std(1).max() == 0 and len(set(times[50:].tolist())) > 1

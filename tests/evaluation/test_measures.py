@@ -11,8 +11,10 @@ from scipy.stats import entropy, pearsonr
 from sklearn import metrics as reference
 
 from merkit.evaluation import multilabel, ranking, regression
-from merkit.evaluation.measures import MEASURES, definitions, measure_all, measures_of
+from merkit.evaluation.measures import MEASURES, definitions, interval_of, measure_all, measures_of
+from merkit.evaluation.paired import paired_bootstrap
 from merkit.schema import TargetSpec
+from merkit.training.measuring import measure_of
 
 CLOSE = {"abs": 1e-6}
 
@@ -327,3 +329,39 @@ def test_one_against_the_rest_equals_scikit_learn_label_by_label():
     assert multilabel.mean_binary_weighted_f1(prob, target, valid) == pytest.approx(np.mean(scores), abs=1e-9)
     nothing = np.zeros_like(valid)
     assert np.isnan(multilabel.mean_binary_accuracy(prob, target, nothing))
+
+
+@pytest.mark.parametrize("kind", ["single_label", "soft_label", "multi_label", "regression"])
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_a_known_answer_that_is_no_number_leaves_no_figure(kind: str, broken: float) -> None:
+    rng = np.random.default_rng(0)
+    spec = TargetSpec("sentiment", kind, ("sentiment",) if kind == "regression" else ("a", "b", "c"))
+    k = len(spec.labels)
+    output = rng.normal(size=(20, 1)) if kind == "regression" else softmax(rng.normal(size=(20, k)), -1)
+    target = {
+        "single_label": np.arange(20) % 3,
+        "soft_label": softmax(rng.normal(size=(20, 3)), -1),
+        "multi_label": (rng.uniform(size=(20, 3)) < 0.5).astype(float),
+        "regression": rng.normal(size=(20, 1)),
+    }[kind]
+    valid = np.ones(target.shape, bool)
+    valid[4] = False
+    output[4] = broken  # nobody knows the truth of that one
+    assert np.isfinite(list(measure_all(spec, output, target, valid).values())).all()
+    output[5, 0] = broken
+    assert np.isnan(list(measure_all(spec, output, target, valid).values())).all()
+    # resamples that miss the clip do not make the figure known again
+    found = interval_of(spec, output, target, valid, draws=30).values()
+    assert np.isnan([(each.value, each.low, each.high) for each in found]).all()
+    measure = next(iter(measures_of(spec).values()))
+    paired = paired_bootstrap(measure, output, np.where(np.isfinite(output), output, 0.3), target, valid, draws=30)
+    assert np.isnan([paired.p_value, paired.difference.low]).all()
+
+
+def test_a_sure_answer_from_an_infinite_logit_is_none() -> None:
+    spec, rng = spec_of("multi_label", 2), np.random.default_rng(0)
+    logit, target = rng.normal(size=(9, 2)), (rng.uniform(size=(9, 2)) < 0.5).astype(float)
+    answers = {spec.name: (logit, target, np.ones((9, 2), bool))}
+    assert np.isfinite(list(measure_of([spec])(answers).values())).all()
+    logit[3, 1] = np.inf
+    assert np.isnan(list(measure_of([spec])(answers).values())).all()

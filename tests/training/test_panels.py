@@ -160,8 +160,11 @@ def test_figures_of_evaluate_are_those_of_what_is_answered(runs, folders):
     seed = Run(runs / "both").seeds()[0]
     assert seed.record["test_readings"][-1]["answering"] == "views12-T0.1-prior"
     assert not (seed.path / "predictions" / "test.npz").exists()  # plain figures are not mixed up with these
-    assert (seed.path / "predictions" / "test-views12-T0.1-prior.npz").is_file()
-    assert len(json.loads((runs / "text" / "evaluation-test-views12-T0.1-prior.json").read_text())) == 1
+    (tag,) = {file.stem.removeprefix("evaluation-") for file in (runs / "text").glob("evaluation-*.json")}
+    assert tag.startswith("test-views12-T0.1-prior@new-")  # nor those of other clips with those of the run's own
+    assert (seed.path / "predictions" / f"{tag}.npz").is_file()
+    (held,) = json.loads((runs / "text" / f"evaluation-{tag}.json").read_text())
+    assert held["root"] == str(NEW.resolve())
     assert not list(runs.glob("**/so-far"))
 
 

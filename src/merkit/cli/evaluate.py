@@ -72,6 +72,7 @@ def evaluate(
     from rich.table import Table
 
     from merkit.evaluation.measures import definitions
+    from merkit.training.evaluate import elsewhere
     from merkit.training.run import Run
 
     console = Console()
@@ -89,6 +90,12 @@ def evaluate(
         console.print(
             f"This run's test split has now been read {times} time{'s' if times != 1 else ''}; its record says so."
         )
+    for path in runs:
+        if tag := elsewhere(Run(path), root):
+            way = f"-{found[0].answering}" if found[0].answering else ""
+            typer.echo(
+                f"About {root}, beside the figures of the run's own data: {path}/evaluation-{split}{way}{tag}.json"
+            )
 
 
 def compare(

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-__all__ = ["Interval", "bootstrap_interval", "percentiles", "resample", "resamples"]
+__all__ = ["Interval", "bootstrap_interval", "percentiles", "resample", "resamples", "units_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +24,25 @@ class Interval:
     def __str__(self) -> str:
         value, low, high = (f"{x:.3f}".removeprefix("0") for x in (self.value, self.low, self.high))
         return f"{value} [{low}, {high}]"
+
+
+def units_of(groups: np.ndarray) -> tuple[np.ndarray, int]:
+    """`(n,)` number of the unit that each row is drawn with, and how many units there are.
+
+    Rows of one group are one unit. A blank name is no group that such rows have in common: each is a unit of its own.
+
+    Example:
+        >>> index, count = units_of(np.array(["bob", "", "ann", "", "bob"]))
+        >>> index.tolist(), count
+        ([1, 2, 0, 3, 1], 4)
+    """
+    groups = np.asarray(groups)
+    blank = groups.astype(str) == "" if groups.dtype.kind in "USO" else np.zeros(len(groups), bool)
+    index = np.empty(len(groups), np.int64)
+    names, index[~blank] = np.unique(groups[~blank], return_inverse=True)
+    count = len(names) + int(blank.sum())
+    index[blank] = np.arange(len(names), count)
+    return index, count
 
 
 def resample(n: int, groups: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
@@ -52,11 +71,11 @@ def _drawn(n: int, groups: np.ndarray | None, rng: np.random.Generator) -> Itera
     if groups is None:
         while True:
             yield rng.integers(n, size=n)
-    names, index = np.unique(groups, return_inverse=True)
+    index, count = units_of(groups)
     order = np.argsort(index, kind="stable")
     members = np.split(order, np.cumsum(np.bincount(index))[:-1])
     while True:
-        yield np.concatenate([members[i] for i in rng.integers(len(names), size=len(names))])
+        yield np.concatenate([members[i] for i in rng.integers(count, size=count)])
 
 
 def percentiles(values: np.ndarray, level: float = 0.95) -> tuple[float, float]:
@@ -90,7 +109,7 @@ def bootstrap_interval(
         measure: `(prob, target) -> number`.
         prob: `(n, K)`.
         target: `(n,)`.
-        groups: `(n,)` group of each row; whole groups are drawn where given.
+        groups: `(n,)` group of each row; whole groups are drawn where given, see `units_of`.
         draws: resamples.
         level: share of resamples inside the interval.
         seed: seed of the draws.

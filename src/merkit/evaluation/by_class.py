@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merkit.evaluation.bootstrap import Interval, percentiles, resamples
+from merkit.evaluation.bootstrap import Interval, percentiles, resamples, units_of
 from merkit.evaluation.per_class import class_scores
 from merkit.evaluation.ranking import label_average_precision
 
@@ -102,7 +102,7 @@ def by_class(
     if len(members) > 1:
         interval = f"lowest to highest of {len(members)} seeds"
         low, high, ends = values.min(0), values.max(0), (float(means.min()), float(means.max()))
-    elif draws and (len(target) if groups is None else len(np.unique(groups))) > 1:
+    elif draws and (len(target) if groups is None else units_of(groups)[1]) > 1:
         interval = (
             f"{100 * level:g} % bootstrap interval over {over or ('clips' if groups is None else 'whole groups')}"
         )

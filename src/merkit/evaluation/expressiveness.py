@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merkit.evaluation.bootstrap import percentiles, resamples
+from merkit.evaluation.bootstrap import percentiles, resamples, units_of
 
 __all__ = ["Expressiveness", "attention_sums", "expressiveness"]
 
@@ -124,4 +124,4 @@ def expressiveness(
 
 
 def _distinct(groups: np.ndarray | None, rows: np.ndarray) -> int:
-    return int(rows.sum()) if groups is None else len(np.unique(groups[rows]))
+    return int(rows.sum()) if groups is None else units_of(groups[rows])[1]

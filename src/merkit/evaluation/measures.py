@@ -1,4 +1,8 @@
-"""Which measures a target has: one table per kind, each entry with its definition. A measure that is undefined is NaN."""
+"""Which measures a target has: one table per kind, each entry with its definition. A measure that is undefined is NaN.
+
+So is every measure of a target of which a known answer is NaN or infinite: `argmax`, ranks and thresholds would make
+figures of it that look like those of a network that works.
+"""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -6,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from merkit.evaluation import metrics, multilabel, per_class, ranking, regression, softlabels
-from merkit.evaluation.bootstrap import Interval, percentiles, resamples
+from merkit.evaluation.bootstrap import Interval, percentiles, resamples, units_of
 from merkit.schema import TargetSpec
 
 __all__ = ["MEASURES", "Measure", "definitions", "interval_of", "measure_all", "measures_of"]
@@ -36,7 +40,8 @@ def _rows(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
 
     def known(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
         keep = valid if valid.ndim == 1 else valid.all(-1)
-        return function(output[keep], target[keep]) if keep.any() else float("nan")
+        kept = output[keep]
+        return function(kept, target[keep]) if len(kept) and np.isfinite(kept).all() else float("nan")
 
     return known
 
@@ -45,6 +50,8 @@ def _columns(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
     """For regressions: the mean over the dimensions, each on its known clips."""
 
     def mean(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+        if not np.isfinite(output[valid]).all():
+            return float("nan")
         each = [
             function(output[valid[:, k], k].astype(float), target[valid[:, k], k].astype(float))
             for k in range(output.shape[1])
@@ -53,6 +60,15 @@ def _columns(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
         return float(np.mean(each)) if each else float("nan")
 
     return mean
+
+
+def _labels(function: _Function) -> _Function:
+    """For measures of labels that are each known or not."""
+
+    def known(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
+        return function(output, target, valid) if np.isfinite(output[valid]).all() else float("nan")
+
+    return known
 
 
 def _clear(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
@@ -146,18 +162,23 @@ MEASURES: dict[str, dict[str, Measure]] = {
         ),
     ),
     "multi_label": _table(
-        ("map", ranking.mean_average_precision, True, "mean average precision over the labels that have a positive"),
-        ("micro_f1", multilabel.multilabel_micro_f1, True, "F1 over all clips and labels at .5"),
-        ("macro_f1", multilabel.multilabel_macro_f1, True, "mean F1 of the labels at .5"),
+        (
+            "map",
+            _labels(ranking.mean_average_precision),
+            True,
+            "mean average precision over the labels that have a positive",
+        ),
+        ("micro_f1", _labels(multilabel.multilabel_micro_f1), True, "F1 over all clips and labels at .5"),
+        ("macro_f1", _labels(multilabel.multilabel_macro_f1), True, "mean F1 of the labels at .5"),
         (
             "binary_accuracy",
-            multilabel.mean_binary_accuracy,
+            _labels(multilabel.mean_binary_accuracy),
             True,
             "accuracy of each label's yes or no at .5, mean over labels",
         ),
         (
             "binary_weighted_f1",
-            multilabel.mean_binary_weighted_f1,
+            _labels(multilabel.mean_binary_weighted_f1),
             True,
             "F1 of yes and no weighted by their frequency, mean over labels",
         ),
@@ -194,7 +215,8 @@ def measure_all(
         valid: `(n,)` or `(n, K)` bool.
         names: which; none = all.
 
-    Targets per entity have `N` after `n` in all three; every entity that is known counts once.
+    Targets per entity have `N` after `n` in all three; every entity that is known counts once. Where a known answer is NaN
+    or infinite, every measure is NaN.
 
     Example:
         >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
@@ -221,7 +243,8 @@ def interval_of(
 ) -> dict[str, Interval]:
     """All measures with bootstrap intervals over clips, or over whole groups; one set of resamples serves them all.
 
-    A resample in which a measure is undefined counts for nothing; with fewer than two clips or groups the ends are NaN.
+    A resample in which a measure is undefined counts for nothing; with fewer than two clips or groups the ends are NaN,
+    as they are where the measure is undefined on the clips themselves.
 
     Example:
         >>> spec = TargetSpec("emotion", "single_label", ("joy", "anger"))
@@ -229,14 +252,18 @@ def interval_of(
         1.000 [1.000, 1.000]
     """
     point = measure_all(spec, output, target, valid)
-    units = len(output) if groups is None else len(np.unique(groups))
+    units = len(output) if groups is None else units_of(groups)[1]
     if units < 2:  # one clip or one group says nothing about others
         return {name: Interval(value, float("nan"), float("nan")) for name, value in point.items()}
     drawn: dict[str, list[float]] = {name: [] for name in point}
     for rows in resamples(len(output), groups, draws, seed):
         for name, value in measure_all(spec, output[rows], target[rows], valid[rows]).items():
             drawn[name].append(value)
-    return {name: Interval(point[name], *percentiles(np.array(values), level)) for name, values in drawn.items()}
+    nothing = (float("nan"), float("nan"))
+    return {
+        name: Interval(point[name], *(nothing if np.isnan(point[name]) else percentiles(np.array(values), level)))
+        for name, values in drawn.items()
+    }
 
 
 def definitions(specs: Iterable[TargetSpec]) -> dict[str, str]:

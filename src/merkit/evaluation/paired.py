@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from merkit.evaluation.bootstrap import Interval, percentiles, resamples
+from merkit.evaluation.bootstrap import Interval, percentiles, resamples, units_of
 from merkit.evaluation.measures import Measure
 
 __all__ = ["PairedComparison", "paired_bootstrap"]
@@ -66,9 +66,10 @@ def paired_bootstrap(
         return measure.function(first[rows], t, v) - measure.function(second[rows], t, v)
 
     a, b = measure.function(first, target, valid), measure.function(second, target, valid)
-    units = len(target) if groups is None else len(np.unique(groups))
+    units = len(target) if groups is None else units_of(groups)[1]
     drawn = resamples(len(target), groups, draws if units > 1 else 0, seed)
-    values = np.array([difference(rows) for rows in drawn], float)
+    # what is undefined on the clips themselves is not made known by resamples that happen to miss what spoils it
+    values = np.array([] if np.isnan(a - b) else [difference(rows) for rows in drawn], float)
     values = values[~np.isnan(values)]
     if not len(values):
         return PairedComparison(a, b, Interval(a - b, float("nan"), float("nan")), float("nan"))

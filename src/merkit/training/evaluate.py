@@ -3,7 +3,9 @@
 Every reading of a test split is counted in the run's record and shown with its figures.
 """
 
+import hashlib
 import math
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,9 +25,20 @@ from merkit.training.predictions import Predictions, ensemble
 from merkit.training.prior import training_prior
 from merkit.training.run import Run, write_json
 
-__all__ = ["Evaluation", "Predictions", "ensemble", "evaluate_runs", "predictions_of"]
+__all__ = ["Evaluation", "Predictions", "elsewhere", "ensemble", "evaluate_runs", "predictions_of"]
 
 Missing = Literal["model", "prior"]
+
+
+def elsewhere(run: Run, root: Path | None) -> str:
+    """What the names of files about another folder than the run's own data end in, `@NAME-<8 hex of its path>`; empty for its
+    own. `merkit compare` and figures read the files of the run's own data alone.
+    """
+    if root is None or root.resolve() == Path(run.config.data.root).resolve():
+        return ""
+    where = root.resolve()
+    name = re.sub(r"[^\w.+-]+", "-", where.name)
+    return f"@{name}-{hashlib.sha256(str(where).encode()).hexdigest()[:8]}"
 
 
 def predictions_of(
@@ -79,7 +92,7 @@ def predictions_of(
         output,
         {name: column.value[known[name]] if name in known else column.value for name, column in columns.items()},
         {name: column.valid[known[name]] if name in known else column.valid for name, column in columns.items()},
-        table.groups.get(run.config.data.split.by, table.dialogue),
+        _units(table.groups.get(run.config.data.split.by, table.dialogue), table.ids),
         {name: owner for name, (owner, _) in known.items()},
         seen,
     )
@@ -101,7 +114,8 @@ def evaluate_runs(
 
     Args:
         paths: runs, each of one or of several seeds.
-        root: another folder of the same layout; none = the one of training.
+        root: another folder of the same layout; none = the one of training. What is written about it has its name in the
+            file names, see `elsewhere`, beside what is known of the run's own data.
         split: which. `test` is counted.
         draws: bootstrap resamples.
         how: views, power, calibration, device; None = one view, calibrated, on the CPU. Figures of another way of answering
@@ -117,7 +131,7 @@ def evaluate_runs(
     """
     how, found = how or Answering(), []
     way = "-".join(part for part in (how.label, "prior" if missing == "prior" else "") if part)
-    file = f"{split}-{way}" if way else split
+    kind = f"{split}-{way}" if way else split
     bootstrap: dict[str, Any] = {"draws": draws, "answering": way}
     by_run = weights_of(weights, len(paths))
     together: list[tuple[Predictions, Run, float]] = []
@@ -126,11 +140,13 @@ def evaluate_runs(
     tables: dict[str, ClipTable] = {}
     for path, weight in zip(paths, by_run, strict=True):
         top, begun = Run(path), len(found)
+        tag = elsewhere(top, root)
+        file, where = f"{kind}{tag}", str(root.resolve() if root and tag else top.config.data.root)
         singles: list[tuple[Predictions, Run]] = []
         for run in top.seeds():
             key = data_key(run.system.name, run.config)
             if key not in tables:
-                tables[key] = run.system.load(run.config, root=root, split=split)
+                tables[key] = run.system.load(run.config, root=root if tag else None, split=split)
             kept = run.path / "predictions" / "so-far" if way else None
             made = predictions_of(run, tables[key], how, missing=missing, kept=kept, told=told)
             made.save(run.path / "predictions" / f"{file}.npz")
@@ -153,7 +169,8 @@ def evaluate_runs(
         name = str(path) if len(singles) == 1 else f"ensemble of {len(singles)} seeds"
         folds.append(ensemble([made for made, _ in singles]))
         found.append(evaluation_of(name, split, folds[-1], singles[0][1].specs, readings=readings, **bootstrap))
-        write_json([item.to_dict() for item in found[begun:]], top.path / f"evaluation-{file}.json")
+        about = [{**item.to_dict(), "root": where} for item in found[begun:]]
+        write_json(about, top.path / f"evaluation-{file}.json")
         together += [(made, run, weight) for made, run in singles]
     corpora = {run.record["data"]["name"] for _, run, _ in together}
     if len(corpora) == 1 and are_folds(folds):
@@ -174,6 +191,13 @@ def evaluate_runs(
             evaluation_of(f"ensemble of {len(together)} networks", split, whole, together[0][1].specs, **bootstrap)
         )
     return found
+
+
+def _units(groups: np.ndarray | None, ids: np.ndarray) -> np.ndarray | None:
+    """`(n,)` groups, in which a clip of no group is one of its own; None where no clip has one."""
+    if groups is None or not (named := groups.astype(str) != "").any():
+        return None
+    return np.where(named, groups.astype(str), np.char.add("clip ", ids.astype(str)))
 
 
 def _persons(valid: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

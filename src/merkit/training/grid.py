@@ -9,7 +9,7 @@ from pathlib import Path
 
 from merkit.errors import ConfigError
 
-__all__ = ["Cell", "cells", "modality_subsets", "named_cells"]
+__all__ = ["Cell", "cells", "check_apart", "modality_subsets", "named_cells"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +20,52 @@ class Cell:
         changes: `key=value` on top of the study's config.
         names: the values, as the table shows them.
         preset: of the system, in place of the study's config.
+        folder: name of its folder, where that is not made of the names.
     """
 
     changes: tuple[str, ...]
     names: tuple[str, ...]
     preset: str = ""
+    folder: str = ""
 
     @property
     def slug(self) -> str:
-        """Folder name."""
-        return "_".join(re.sub(r"[^\w.+-]+", "-", name).strip("-") for name in self.names) or "all"
+        """Folder name.
+
+        Example:
+            >>> Cell((), ("-1", "[text, face]")).slug, Cell((), ("{}",)).slug
+            ('-1_text-face', 'all')
+        """
+        return self.folder or "_".join(map(_slug, self.names)) or "all"
+
+    @property
+    def former_slug(self) -> str:
+        """Folder name as it was while the sign of a number got lost; finished studies may hold it."""
+        return "_".join(_slug(name).strip("-") for name in self.names) or "all"
+
+
+def _slug(name: str) -> str:
+    plain = re.sub(r"[^\w.+-]+", "-", name).strip("-")
+    # `-1` and `1` are two cells; any other dash at an end is what is left of a bracket or a blank
+    return f"-{plain}" if re.match(r"\s*-\.?\d", name) else plain
+
+
+def check_apart(grid: Sequence[Cell]) -> None:
+    """Whether every cell of a grid has a folder of its own.
+
+    Raises:
+        ConfigError: two would share one, with their names.
+    """
+    held: dict[str, Cell] = {}
+    for cell in grid:
+        other = held.setdefault(cell.slug, cell)
+        if other is not cell:
+            one, two = (
+                f"{' · '.join(each.names)} ({', '.join(each.changes) or 'unchanged'})" for each in (other, cell)
+            )
+            raise ConfigError(
+                f"two cells would share a folder, {cell.slug}: {one} and {two}; give cells names of their own (--cells)"
+            )
 
 
 def cells(over: Sequence[str], modalities: Sequence[str] = ()) -> tuple[tuple[str, ...], list[Cell]]:
@@ -81,7 +117,7 @@ def named_cells(path: Path) -> list[Cell]:
     """Cells of a JSON file `{name: {preset: name, changes: [key=value, …]}}`; a preset need not be.
 
     Raises:
-        ConfigError: it is not such a file, or two names would be one folder.
+        ConfigError: it is not such a file, or it holds none.
     """
     try:
         held = json.loads(path.read_text(encoding="utf-8"))
@@ -93,6 +129,6 @@ def named_cells(path: Path) -> list[Cell]:
         raise ConfigError(
             f"--cells {path}: a JSON file {{name: {{preset: …, changes: [key=value, …]}}}} is wanted ({error})"
         ) from None
-    if not found or len({cell.slug for cell in found}) < len(found):
-        raise ConfigError(f"--cells {path}: {'no cells' if not found else 'two names that would share a folder'}")
+    if not found:
+        raise ConfigError(f"--cells {path}: no cells")
     return found

@@ -65,7 +65,9 @@ def measure_of(
             names = wanted[spec.name]
             if names is None or names:
                 output, target, valid = answers[spec.name]
-                values = measure_all(spec, probabilities(output, spec), target, valid, names)
+                # a sigmoid makes a sure answer of an infinite logit
+                prob = np.where(np.isfinite(output), probabilities(output, spec), np.nan)
+                values = measure_all(spec, prob, target, valid, names)
                 found |= {f"{spec.name}.{name}": value for name, value in values.items()}
         return found
 

@@ -2,25 +2,26 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from merkit.config import override
-from merkit.errors import ConfigError
-from merkit.evaluation.measures import definitions
+from merkit.data.table import ClipTable
+from merkit.errors import ConfigError, MerkitError
+from merkit.evaluation.measures import definitions, measures_of
 from merkit.evaluation.seeds import seed_interval
 from merkit.evaluation.tables import ResultRow, ResultTable
-from merkit.training.config import data_key
+from merkit.training.config import TrainerConfig, data_key
 from merkit.training.criteria import Criterion
-from merkit.training.grid import Cell, cells, named_cells
+from merkit.training.grid import Cell, cells, check_apart, named_cells
 from merkit.training.run import Run, write_json
 
-__all__ = ["StudyReport", "run_study", "summarise"]
+__all__ = ["StudyReport", "check_kept", "check_measure", "run_study", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +76,8 @@ def run_study(
         progress: `(runs done, runs, the last one)`.
 
     Raises:
-        ConfigError: an axis or a config is wrong; nothing has been trained then.
+        ConfigError: an axis, a config or the measure is wrong, or two cells would share a folder; nothing has been trained
+            then.
     """
     from merkit.systems.system import find_system
 
@@ -91,23 +93,65 @@ def run_study(
             for one in named_cells(named)
             for cell in grid
         ]
+    check_apart(grid)
     bases = {cell.preset: recipe.preset(cell.preset) if cell.preset else config for cell in grid}
     configs = {cell.slug: override(bases[cell.preset], cell.changes) for cell in grid}
-    jobs = []
+    criterion, jobs = Criterion.parse(measure or config.trainer.watch), []
     for cell in grid:
-        chosen = configs[cell.slug]
+        check_kept(criterion, configs[cell.slug].trainer)
+    # a measure that nothing has would else be found out after all trainings; what asks for other data does so in `_work`
+    check_measure(criterion, recipe.load(configs[grid[0].slug]))
+    grid = [_as_held(cell, out, system, configs[cell.slug], grid) for cell in grid]
+    for cell, chosen in zip(grid, configs.values(), strict=True):
         folder = out / cell.slug
         Run.of_seeds(folder, system, chosen)
         for seed in range(config.trainer.seed, config.trainer.seed + seeds):
-            jobs.append((system, chosen.to_dict(), seed, folder / f"seed-{seed}"))
-    for number, (_, _, _, folder) in enumerate(_trained(jobs, workers), start=1):
+            jobs.append((system, chosen.to_dict(), seed, folder / f"seed-{seed}", criterion))
+    for number, (_, _, _, folder, _) in enumerate(_trained(jobs, workers), start=1):
         progress(number, len(jobs), f"{folder.parent.name} {folder.name}")
     report = report_of(out, columns, grid, measure or config.trainer.watch, seeds)
     report.write(out)
     return report
 
 
-_Job = tuple[str, dict[str, Any], int, Path]
+def _as_held(cell: Cell, out: Path, system: str, config: Any, grid: Iterable[Cell]) -> Cell:
+    """The cell, under the folder name that an earlier study gave the same config."""
+    former = cell.former_slug
+    if former == cell.slug or any(former in (other.slug, other.former_slug) for other in grid if other is not cell):
+        return cell
+    try:
+        held = Run(out / former)
+        same = held.system.name == system and held.config == config
+    except MerkitError:
+        return cell
+    return replace(cell, folder=former) if same else cell
+
+
+def check_kept(criterion: Criterion, trainer: TrainerConfig) -> None:
+    """Whether a run's record will hold what cells are compared by.
+
+    Raises:
+        ConfigError: the loss of the best epoch is kept only where it is what chooses an epoch.
+    """
+    if "loss" in criterion.names and (criterion.text != "loss" or "loss" not in (trainer.watch, *trainer.best_by)):
+        raise ConfigError(
+            f"runs that watch {trainer.watch} do not keep {criterion.text}: set trainer.best_by=[loss] and compare by loss"
+        )
+
+
+def check_measure(criterion: Criterion, table: ClipTable) -> None:
+    """Whether finished runs on a table can be compared by a measure.
+
+    Raises:
+        ConfigError: no target has it, or more than one; there is no valid split.
+    """
+    if not (table.split == "valid").any():
+        raise ConfigError(f"{table.name} has no valid split to measure {criterion.text} on")
+    named = {f"{name}.{each}": 0.0 for name, held in table.targets.items() for each in measures_of(held.spec)}
+    criterion({"loss": 0.0, **named})
+
+
+_Job = tuple[str, dict[str, Any], int, Path, Criterion]
 
 
 def _trained(jobs: list[_Job], workers: int):
@@ -150,7 +194,7 @@ def _work(job: _Job) -> None:
     from merkit.training.train import train, with_seed
 
     torch.set_num_threads(1)
-    system, values, seed, folder = job
+    system, values, seed, folder, criterion = job
     recipe = find_system(system)
     config = with_seed(config_from(recipe.config, values), seed)
     if (folder / "config.json").is_file() and Run(folder).finished and Run(folder).config == config:
@@ -159,6 +203,7 @@ def _work(job: _Job) -> None:
     if key not in _tables:
         _tables.clear()  # a worker holds one corpus at a time
         _tables[key] = recipe.load(config)
+    check_measure(criterion, _tables[key])
     train(system, config, folder, table=_tables[key])
 
 
