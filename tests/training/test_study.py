@@ -201,5 +201,9 @@ def test_the_command_line_from_training_to_comparison(config: FusionConfig, tmp_
         str(config.data.root)
     }
     assert rows == json.loads(said("compare", a, b, "--draws", "100", "--json"))
+    there = json.loads(said("compare", a, b, "--draws", "100", "--json", "--root", str(other)))
+    assert there != rows and {row["measure"]: row["first"] for row in there} == pytest.approx(
+        {name: held[0] for name, held in json.loads(file.read_text())[1]["measures"].items()}, abs=1e-6
+    )
     said("evaluate", b, "--split", "valid", "--draws", "100", "--root", str(config.data.root))
     assert not list(Path(b).glob("evaluation-*@corpus*")), "the run's own folder, said again"

@@ -102,6 +102,9 @@ def compare(
     first: Annotated[Path, typer.Argument(help="A run.")],
     second: Annotated[Path, typer.Argument(help="Another run.")],
     split: Annotated[str, typer.Option(help="Split that both were evaluated on.")] = "valid",
+    root: Annotated[
+        Path | None, typer.Option(help="Another folder that both were evaluated on; none = the data of each run.")
+    ] = None,
     measure: Annotated[str | None, typer.Option(help="Measure to compare; none = all.")] = None,
     draws: Annotated[int, typer.Option(min=100, help="Bootstrap resamples.")] = 2000,
     as_json: Annotated[bool, typer.Option("--json", help="Machine-readable figures on stdout.")] = False,
@@ -121,7 +124,7 @@ def compare(
 
     from merkit.training.compare import compare_runs
 
-    rows = compare_runs(first, second, split=split, measure=measure, draws=draws)
+    rows = compare_runs(first, second, root=root, split=split, measure=measure, draws=draws)
     if as_json:
         typer.echo(json.dumps([row.to_dict() for row in rows], indent=1))
         return

@@ -10,7 +10,7 @@ from merkit.errors import ConfigError, StoreError
 from merkit.evaluation.bootstrap import Interval
 from merkit.evaluation.measures import measures_of
 from merkit.evaluation.paired import paired_bootstrap
-from merkit.training.evaluate import Predictions, ensemble, evaluate_runs
+from merkit.training.evaluate import Predictions, elsewhere, ensemble, evaluate_runs
 from merkit.training.run import Run
 
 __all__ = ["ComparedMeasure", "compare_runs"]
@@ -46,15 +46,29 @@ class ComparedMeasure:
 
 
 def compare_runs(
-    first: Path, second: Path, *, split: str = "valid", measure: str | None = None, draws: int = 2000
+    first: Path,
+    second: Path,
+    *,
+    root: Path | None = None,
+    split: str = "valid",
+    measure: str | None = None,
+    draws: int = 2000,
 ) -> list[ComparedMeasure]:
     """Paired bootstrap of every measure, or of one.
+
+    Args:
+        first: a run, of one or of several seeds.
+        second: another.
+        root: another folder that both were evaluated on; none = the data of each run.
+        split: which.
+        measure: which; None = all.
+        draws: bootstrap resamples.
 
     Raises:
         ConfigError: the runs have no target, clip or such measure in common.
         StoreError: predictions for `test` are not there: `merkit evaluate` makes them.
     """
-    a, b = _answers(first, split), _answers(second, split)
+    a, b = _answers(first, split, root), _answers(second, split, root)
     ids, in_a, in_b = np.intersect1d(a.ids, b.ids, return_indices=True)
     if not len(ids):
         raise ConfigError(f"{first} and {second} answered for no clip in common")
@@ -84,13 +98,14 @@ def compare_runs(
     return rows
 
 
-def _answers(path: Path, split: str) -> Predictions:
-    runs = Run(path).seeds()
-    files = [run.path / "predictions" / f"{split}.npz" for run in runs]
+def _answers(path: Path, split: str, root: Path | None) -> Predictions:
+    runs, tag = Run(path).seeds(), elsewhere(Run(path), root)
+    files = [run.path / "predictions" / f"{split}{tag}.npz" for run in runs]
     if split != "test" and not all(file.is_file() for file in files):
-        evaluate_runs([path], split=split)
+        evaluate_runs([path], root=root, split=split)
     if missing := [file for file in files if not file.is_file()]:
         raise StoreError(
-            f"{missing[0]}: no predictions for {split}; run `merkit evaluate {path} --split {split}` first"
+            f"{missing[0]}: no predictions for {split}; run `merkit evaluate {path} --split {split}"
+            f"{f' --root {root}' if tag else ''}` first"
         )
     return ensemble([Predictions.load(file) for file in files])

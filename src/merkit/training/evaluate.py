@@ -32,7 +32,7 @@ Missing = Literal["model", "prior"]
 
 def elsewhere(run: Run, root: Path | None) -> str:
     """What the names of files about another folder than the run's own data end in, `@NAME-<8 hex of its path>`; empty for its
-    own. `merkit compare` and figures read the files of the run's own data alone.
+    own. Figures read the files of the run's own data alone, and so does `merkit compare` that is given no folder.
     """
     if root is None or root.resolve() == Path(run.config.data.root).resolve():
         return ""
