@@ -11,17 +11,17 @@ from typing import Any
 import numpy as np
 
 from merkit.config import override
-from merkit.data.table import ClipTable
 from merkit.errors import ConfigError, MerkitError
-from merkit.evaluation.measures import definitions, measures_of
+from merkit.evaluation.measures import definitions
 from merkit.evaluation.seeds import seed_interval
 from merkit.evaluation.tables import ResultRow, ResultTable
-from merkit.training.config import TrainerConfig, data_key
+from merkit.training.config import data_key
 from merkit.training.criteria import Criterion
 from merkit.training.grid import Cell, cells, check_apart, named_cells
 from merkit.training.run import Run, write_json
+from merkit.training.valid_measure import check_kept, check_measure, valid_value
 
-__all__ = ["StudyReport", "check_kept", "check_measure", "run_study", "summarise"]
+__all__ = ["StudyReport", "run_study", "summarise"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,30 +127,6 @@ def _as_held(cell: Cell, out: Path, system: str, config: Any, grid: Iterable[Cel
     return replace(cell, folder=former) if same else cell
 
 
-def check_kept(criterion: Criterion, trainer: TrainerConfig) -> None:
-    """Whether a run's record will hold what cells are compared by.
-
-    Raises:
-        ConfigError: the loss of the best epoch is kept only where it is what chooses an epoch.
-    """
-    if "loss" in criterion.names and (criterion.text != "loss" or "loss" not in (trainer.watch, *trainer.best_by)):
-        raise ConfigError(
-            f"runs that watch {trainer.watch} do not keep {criterion.text}: set trainer.best_by=[loss] and compare by loss"
-        )
-
-
-def check_measure(criterion: Criterion, table: ClipTable) -> None:
-    """Whether finished runs on a table can be compared by a measure.
-
-    Raises:
-        ConfigError: no target has it, or more than one; there is no valid split.
-    """
-    if not (table.split == "valid").any():
-        raise ConfigError(f"{table.name} has no valid split to measure {criterion.text} on")
-    named = {f"{name}.{each}": 0.0 for name, held in table.targets.items() for each in measures_of(held.spec)}
-    criterion({"loss": 0.0, **named})
-
-
 _Job = tuple[str, dict[str, Any], int, Path, Criterion]
 
 
@@ -254,17 +230,6 @@ def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure
         {criterion.text: criterion.mode == "max"},
     )
     return StudyReport(table, found, list(found)[int(np.nanargmax(means))], criterion.text)
-
-
-def valid_value(run: Run, criterion: Criterion) -> float:
-    """A measure of a finished run on its valid split."""
-    valid = {name: float("nan") if v is None else v for name, v in run.record.get("valid", {}).items()}
-    held = run.record.get("best", {}).get(criterion.text)
-    if criterion.text == "loss" and held is not None:
-        valid = {**valid, "loss": held["value"]}
-    if not valid:
-        raise ConfigError(f"{run.path} has no valid split to measure on")
-    return criterion(valid)
 
 
 def summarise(run: Run) -> list[str]:

@@ -16,7 +16,7 @@ from merkit.errors import ConfigError
 from merkit.training.config import data_key
 from merkit.training.criteria import Criterion
 from merkit.training.run import write_json
-from merkit.training.study import check_kept, check_measure, valid_value
+from merkit.training.valid_measure import check_kept, check_measure, valid_value
 
 __all__ = ["Tuned", "parse_space", "run_tune"]
 
