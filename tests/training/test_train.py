@@ -78,7 +78,7 @@ def test_evaluate_reads_a_folder_that_training_never_saw_and_counts_it(run: Run,
         assert over_seeds.readings == reading and over_seeds.n == 60 and over_seeds.seeds == 3
     readings = run.seeds()[1].record["test_readings"]
     assert len(readings) == 2 and readings[0]["root"] == str(elsewhere)
-    made = [Predictions.load(seed.path / "predictions" / "test.npz") for seed in run.seeds()]
+    made = [Predictions.load(next(seed.path.glob("predictions/test@elsewhere-*.npz"))) for seed in run.seeds()]
     truth = made[0].target["emotion"]
     each = [accuracy_score(truth, one.output["emotion"].argmax(1)) for one in made]
     assert over_seeds.measures["emotion.accuracy"].value == pytest.approx(np.mean(each), abs=1e-9)
