@@ -86,7 +86,11 @@ def run_of(system: str, table, *changes) -> tuple[SimpleNamespace, torch.nn.Modu
     model = recipe.build_model(config, {name: c.width for name, c in table.streams.items()}, specs).eval()
     record = {"modalities": tuple(table.streams)}
     return SimpleNamespace(
-        model=lambda: model, config=config, record=record, system=SimpleNamespace(sampling=lambda *_: None)
+        context=recipe.context(config, list(table.streams)),
+        model=lambda: model,
+        config=config,
+        record=record,
+        system=SimpleNamespace(sampling=lambda *_: None),
     ), model
 
 

@@ -98,6 +98,20 @@ def test_a_wrong_axis_fails_before_anything_is_trained(config: FusionConfig, tmp
     assert not list(tmp_path.rglob("model.safetensors"))
 
 
+def test_a_cell_counts_from_its_own_seed_and_reads_what_was_asked(config: FusionConfig, tmp_path: Path) -> None:
+    file = tmp_path / "cells.json"
+    file.write_text('{"first": {}, "later": {"changes": ["trainer.seed=7"]}}')
+    wide = run_study("fusion", config, tmp_path / "s", named=file, seeds=2, workers=1)
+    assert [row.seeds for row in wide.table.rows] == [(0, 1), (7, 8)]
+    assert wide.values["first"] != wide.values["later"]
+    narrow = run_study("fusion", config, tmp_path / "s", named=file, seeds=1, workers=1)
+    assert [row.seeds for row in narrow.table.rows] == [(0,), (7,)] and "1 seed each" in narrow.table.title
+    assert {slug: values[:1] for slug, values in wide.values.items()} == narrow.values
+    file.write_text('{"first": {"change": ["trainer.seed=7"]}}')
+    with pytest.raises(ConfigError, match="what is change"):
+        run_study("fusion", config, tmp_path / "s", named=file, seeds=1, workers=1)
+
+
 def test_every_cell_has_a_folder_of_its_own(config: FusionConfig, tmp_path: Path) -> None:
     assert [cell.slug for cell in cells(["data.earlier=0,1,-1"])[1]] == ["0", "1", "-1"]
     report = run_study(

@@ -1,6 +1,7 @@
 """From config to figures: what a run records, what it refuses, and that test stays unread until it is asked for."""
 
 import json
+from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from merkit.systems.data import DataConfig
 from merkit.systems.fusion import FusionConfig
 from merkit.systems.system import find_system
 from merkit.training import Run, compare_runs, evaluate_runs, train, train_seeds
-from merkit.training.evaluate import Predictions
+from merkit.training.evaluate import Predictions, predictions_of
 
 
 def config(root: Path, *changes: str) -> FusionConfig:
@@ -87,6 +88,16 @@ def test_evaluate_reads_a_folder_that_training_never_saw_and_counts_it(run: Run,
         f1_score(truth, mean, average="macro"), abs=1e-9
     )
     assert together.measures["emotion.accuracy"].low <= together.measures["emotion.accuracy"].value
+
+
+def test_features_of_another_extractor_are_told(run: Run, root: Path, tmp_path: Path, caplog) -> None:
+    one = run.seeds()[0]
+    table = one.system.load(one.config, split="valid")
+    predictions_of(one, table)
+    assert not caplog.records
+    other = {**table.provenance, "speech": replace(table.provenance["speech"], source="another@0123")}
+    predictions_of(one, replace(table, provenance=other))
+    assert "speech features are another@0123, and it was trained with" in caplog.text
 
 
 def test_a_folder_that_holds_only_test_needs_no_split_column(run: Run, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ Every reading of a test split is counted in the run's record and shown with its 
 """
 
 import hashlib
+import logging
 import math
 import re
 import shutil
@@ -28,6 +29,7 @@ from merkit.training.run import Run, write_json
 __all__ = ["Evaluation", "Predictions", "elsewhere", "ensemble", "evaluate_runs", "predictions_of"]
 
 Missing = Literal["model", "prior"]
+_log = logging.getLogger(__name__)
 
 
 def elsewhere(run: Run, root: Path | None) -> str:
@@ -72,6 +74,7 @@ def predictions_of(
             raise ConfigError(
                 f"{name} features are {table.streams[name].width} wide; {run.path} was trained with {width}"
             )
+    _tell_other_features(run, table)
     for spec in run.specs:
         here = table.targets.get(spec.name)
         if here is None or here.spec != spec:
@@ -191,6 +194,16 @@ def evaluate_runs(
             evaluation_of(f"ensemble of {len(together)} networks", split, whole, together[0][1].specs, **bootstrap)
         )
     return found
+
+
+def _tell_other_features(run: Run, table: ClipTable) -> None:
+    """Features of another extractor than those of training are told: figures about them say nothing of the run."""
+    trained = run.record["data"].get("provenance", {})
+    for name in run.record["modalities"]:
+        here = table.provenance[name].source if name in table.provenance else ""
+        there = trained.get(name, {}).get("source", "")
+        if here and there and here.split(";")[0] != there.split(";")[0]:
+            _log.warning("%s: %s features are %s, and it was trained with %s", run.path, name, here, there)
 
 
 def _units(groups: np.ndarray | None, ids: np.ndarray) -> np.ndarray | None:

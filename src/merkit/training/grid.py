@@ -125,6 +125,8 @@ def named_cells(path: Path) -> list[Cell]:
             Cell(tuple(map(str, about.get("changes", ()))), (str(name),), str(about.get("preset") or ""))
             for name, about in held.items()
         ]
+        if unknown := sorted({key for about in held.values() for key in about} - {"preset", "changes"}):
+            raise ValueError(f"what is {', '.join(unknown)}?")
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise ConfigError(
             f"--cells {path}: a JSON file {{name: {{preset: …, changes: [key=value, …]}}}} is wanted ({error})"

@@ -2,7 +2,7 @@
 
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -105,11 +105,12 @@ def run_study(
     for cell, chosen in zip(grid, configs.values(), strict=True):
         folder = out / cell.slug
         Run.of_seeds(folder, system, chosen)
-        for seed in range(config.trainer.seed, config.trainer.seed + seeds):
+        for seed in _seeds(chosen, seeds):
             jobs.append((system, chosen.to_dict(), seed, folder / f"seed-{seed}", criterion))
     for number, (_, _, _, folder, _) in enumerate(_trained(jobs, workers), start=1):
         progress(number, len(jobs), f"{folder.parent.name} {folder.name}")
-    report = report_of(out, columns, grid, measure or config.trainer.watch, seeds)
+    asked = {cell.slug: _seeds(chosen, seeds) for cell, chosen in zip(grid, configs.values(), strict=True)}
+    report = report_of(out, columns, grid, measure or config.trainer.watch, asked)
     report.write(out)
     return report
 
@@ -183,8 +184,15 @@ def _work(job: _Job) -> None:
     train(system, config, folder, table=_tables[key])
 
 
-def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure: str, seeds: int) -> StudyReport:
-    """Reads the finished runs of a study.
+def _seeds(config: Any, seeds: int) -> tuple[int, ...]:
+    """From the cell's own seed upwards: a preset, or a cell's changes, may have another than the study."""
+    return tuple(range(config.trainer.seed, config.trainer.seed + seeds))
+
+
+def report_of(
+    out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure: str, seeds: Mapping[str, tuple[int, ...]]
+) -> StudyReport:
+    """Reads the finished runs of a study: the seeds of each cell that are asked for, whatever else lies there.
 
     Raises:
         ConfigError: there is no valid split to compare cells on.
@@ -192,7 +200,7 @@ def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure
     criterion = Criterion.parse("loss" if measure == "last" else measure)
     rows, found = [], {}
     for cell in grid:
-        runs = Run(out / cell.slug).seeds()
+        runs = [Run(out / cell.slug / f"seed-{seed}") for seed in seeds[cell.slug]]
         found[cell.slug] = tuple(valid_value(run, criterion) for run in runs)
         data = runs[0].record["data"]
         made_by = {name: about["source"] for name, about in data["provenance"].items()}
@@ -202,7 +210,7 @@ def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure
                 {criterion.text: seed_interval(found[cell.slug])},
                 "valid",
                 data["clips"].get("valid", 0),
-                tuple(run.config.trainer.seed for run in runs),
+                seeds[cell.slug],
                 {name: made_by.get(name, "not stated") for name in runs[0].record["modalities"]},
             )
         )
@@ -210,7 +218,7 @@ def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure
     means = [sign * float(np.mean(values)) for values in found.values()]
     if np.all(np.isnan(means)):
         raise ConfigError(f"{out}: {criterion.text} is undefined in every cell")
-    first = Run(out / grid[0].slug).seeds()[0]
+    first = Run(out / grid[0].slug / f"seed-{seeds[grid[0].slug][0]}")
     meanings = {
         "loss": "the training objective on valid, not comparable between objectives",
         **definitions(first.specs),
@@ -222,8 +230,9 @@ def report_of(out: Path, columns: tuple[str, ...], grid: Sequence[Cell], measure
         if chosen == "last"
         else f"the epoch is chosen by {chosen} on the same split, which flatters"
     )
+    count = len(seeds[grid[0].slug])
     table = ResultTable(
-        f"{first.record['data']['name']}: {len(grid)} configs, {seeds} seeds each",
+        f"{first.record['data']['name']}: {len(grid)} configs, {count} seed{'s' if count > 1 else ''} each",
         columns or ("config",),
         {criterion.text: f"{meaning}; {kept}"},
         tuple(rows),
