@@ -1,6 +1,7 @@
 """The model card of an export: what it answers, what it learned from, what it is worth, and what it is not for."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from merkit import __version__
@@ -191,16 +192,26 @@ def _measured(runs: Sequence[Run], split: str, table: ClipTable | None) -> dict[
     names = [name for name in each[0] if all(name in one for one in each)]
     if not names:
         return {}
-    said = {"": f", mean and 95 % t interval over {len(runs)} seeds"}
+    said = {"": f"{_where(runs[0], split)}, mean and 95 % t interval over {len(runs)} seeds"}
     return said | {name: str(seed_interval([one[name] for one in each])) for name in names}
 
 
 def _noted(run: Run, split: str) -> dict[str, float]:
     if split == "valid":
         return dict(run.record.get("valid", {}))
+    return {key: value for key, value in _reading(run).items() if "." in key and isinstance(value, int | float)}
+
+
+def _reading(run: Run) -> dict[str, Any]:
+    """The last reading of test by these very weights; a run that was started over keeps those of others."""
     readings = run.record.get("test_readings", ())
-    held = readings[-1] if readings else {}
-    return {key: value for key, value in held.items() if "." in key and isinstance(value, int | float)}
+    return next((dict(reading) for reading in reversed(readings) if not reading.get("earlier")), {})
+
+
+def _where(run: Run, split: str) -> str:
+    """Clips of another folder than the run's own may be other clips altogether: whose they are is said."""
+    root = _reading(run).get("root") if split == "test" else None
+    return f" of `{Path(str(root)).name}`" if root else ""
 
 
 def _bootstrapped(run: Run, split: str, table: ClipTable | None) -> dict[str, str]:
@@ -208,7 +219,8 @@ def _bootstrapped(run: Run, split: str, table: ClipTable | None) -> dict[str, st
 
     held = _held(run, split, table)
     if held is None:
-        return {name: f"{value:.3f}" for name, value in _noted(run, split).items()}
+        figures = {name: f"{value:.3f}" for name, value in _noted(run, split).items()}
+        return {"": _where(run, split), **figures} if figures else {}
     said = {"": f", {len(held.ids)} clips, with 95 % bootstrap intervals"}
     for spec in run.specs:
         found = interval_of(

@@ -69,7 +69,8 @@ def train(
         if held.finished and resume:
             say(f"{out}: finished already")
             return held
-        readings = held.record.get("test_readings", [])
+        # of other weights than those to come
+        readings = [{**reading, "earlier": True} for reading in held.record.get("test_readings", [])]
     if not resume and not rank():
         _cleared(out)
     table = recipe.load(config) if table is None else table
