@@ -35,6 +35,19 @@ class Config(BaseModel):
         """Plain JSON types."""
         return json.loads(self.model_dump_json())
 
+    def flat(self) -> dict[str, Any]:
+        """The same by dotted key, for comparing two of them.
+
+        Example:
+            >>> class Optim(Config):
+            ...     lr: float = 1e-3
+            >>> class Train(Config):
+            ...     optim: Optim = Optim()
+            >>> Train().flat()
+            {'optim.lr': 0.001}
+        """
+        return _flat(self.to_dict())
+
 
 C = TypeVar("C", bound=Config)
 
@@ -133,6 +146,13 @@ def _keys(kind: type[Config], prefix: str = "") -> Iterator[tuple[str, tuple[str
             yield prefix + name, (default, " ".join((field.description or "").split()))
 
 
+def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return flat
+
+
 def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {str(key): _plain(item) for key, item in value.items()}
@@ -148,17 +168,10 @@ def _place(kind: type[Config], values: dict[str, Any], path: list[str], value: A
     field = kind.model_fields.get(name)
     annotation = None if field is None else field.annotation
     if isinstance(annotation, type) and issubclass(annotation, Config):
-        inner = (
-            [(rest, value)]
-            if rest
-            else [([each], one) for each, one in value.items()]
-            if isinstance(value, dict)
-            else None
-        )
-        if inner is None:
+        if not rest and not isinstance(value, dict):
             raise ConfigError(f"`{key}` is a group of keys; say `{key}.NAME=VALUE`")
-        for way, one in inner:
-            _place(annotation, values[name], [str(part) for part in way], one, key)
+        for way, one in [(rest, value)] if rest else [([str(each)], one) for each, one in value.items()]:
+            _place(annotation, values[name], way, one, key)
         return
     for part in path[:-1]:
         if not isinstance(values.get(part), dict):

@@ -40,8 +40,7 @@ def _rows(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
 
     def known(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
         keep = valid if valid.ndim == 1 else valid.all(-1)
-        kept = output[keep]
-        return function(kept, target[keep]) if len(kept) and np.isfinite(kept).all() else float("nan")
+        return function(output[keep], target[keep]) if keep.any() else float("nan")
 
     return known
 
@@ -50,8 +49,6 @@ def _columns(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
     """For regressions: the mean over the dimensions, each on its known clips."""
 
     def mean(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
-        if not np.isfinite(output[valid]).all():
-            return float("nan")
         each = [
             function(output[valid[:, k], k].astype(float), target[valid[:, k], k].astype(float))
             for k in range(output.shape[1])
@@ -62,8 +59,8 @@ def _columns(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
     return mean
 
 
-def _labels(function: _Function) -> _Function:
-    """For measures of labels that are each known or not."""
+def _finite(function: _Function) -> _Function:
+    """NaN where a known answer is no number."""
 
     def known(output: np.ndarray, target: np.ndarray, valid: np.ndarray) -> float:
         return function(output, target, valid) if np.isfinite(output[valid]).all() else float("nan")
@@ -77,7 +74,7 @@ def _clear(function: Callable[[np.ndarray, np.ndarray], float]) -> _Function:
 
 
 def _table(*rows: tuple[str, _Function, bool, str]) -> dict[str, Measure]:
-    return {name: Measure(name, function, up, definition) for name, function, up, definition in rows}
+    return {name: Measure(name, _finite(function), up, definition) for name, function, up, definition in rows}
 
 
 _CLASSES = (
@@ -164,21 +161,21 @@ MEASURES: dict[str, dict[str, Measure]] = {
     "multi_label": _table(
         (
             "map",
-            _labels(ranking.mean_average_precision),
+            ranking.mean_average_precision,
             True,
             "mean average precision over the labels that have a positive",
         ),
-        ("micro_f1", _labels(multilabel.multilabel_micro_f1), True, "F1 over all clips and labels at .5"),
-        ("macro_f1", _labels(multilabel.multilabel_macro_f1), True, "mean F1 of the labels at .5"),
+        ("micro_f1", multilabel.multilabel_micro_f1, True, "F1 over all clips and labels at .5"),
+        ("macro_f1", multilabel.multilabel_macro_f1, True, "mean F1 of the labels at .5"),
         (
             "binary_accuracy",
-            _labels(multilabel.mean_binary_accuracy),
+            multilabel.mean_binary_accuracy,
             True,
             "accuracy of each label's yes or no at .5, mean over labels",
         ),
         (
             "binary_weighted_f1",
-            _labels(multilabel.mean_binary_weighted_f1),
+            multilabel.mean_binary_weighted_f1,
             True,
             "F1 of yes and no weighted by their frequency, mean over labels",
         ),

@@ -224,15 +224,12 @@ def _loss(config: HLM12ERCConfig, spec: TargetSpec, column: TargetColumn) -> nn.
 
 def _stop_if_unread(config: HLM12ERCConfig) -> None:
     """A network over turns is made of an encoder's turns, and only where there are turns."""
-    text = config.text
-    if text.over_turns != "none" and (
-        not text.context or config.encoders.get("text", "stored") in ("stored", "vectors")
-    ):
-        why = (
-            "text.context=false reads none"
-            if not text.context
-            else f"text.encoder={text.encoder} has no vectors of turns"
-        )
+    text, why = config.text, ""
+    if not text.context:
+        why = "text.context=false reads none"
+    elif config.encoders.get("text", "stored") in ("stored", "vectors"):
+        why = f"text.encoder={text.encoder} has no vectors of turns"
+    if why and text.over_turns != "none":
         raise ConfigError(f"text.over_turns={text.over_turns} needs turns: {why}; leave it at none")
 
 

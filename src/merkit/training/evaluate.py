@@ -25,6 +25,7 @@ from merkit.training.panel import seen_of, weights_of
 from merkit.training.predictions import Predictions, ensemble
 from merkit.training.prior import training_prior
 from merkit.training.run import Run, write_json
+from merkit.training.trained_on import other_features_of
 
 __all__ = ["Evaluation", "Predictions", "elsewhere", "ensemble", "evaluate_runs", "predictions_of"]
 
@@ -198,12 +199,10 @@ def evaluate_runs(
 
 def _tell_other_features(run: Run, table: ClipTable) -> None:
     """Features of another extractor than those of training are told: figures about them say nothing of the run."""
-    trained = run.record["data"].get("provenance", {})
-    for name in run.record["modalities"]:
-        here = table.provenance[name].source if name in table.provenance else ""
-        there = trained.get(name, {}).get("source", "")
-        if here and there and here.split(";")[0] != there.split(";")[0]:
-            _log.warning("%s: %s features are %s, and it was trained with %s", run.path, name, here, there)
+    record = run.record
+    for name in record["modalities"]:
+        if other := other_features_of(record, table, name):
+            _log.warning("%s: %s features are %s, and it was trained with %s", run.path, name, *other)
 
 
 def _units(groups: np.ndarray | None, ids: np.ndarray) -> np.ndarray | None:

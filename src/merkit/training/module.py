@@ -87,7 +87,7 @@ class Trainee(pl.LightningModule):
         self._answers, self._valid_loss = [], []
         if self.trainer.loggers:
             self.log_dict({f"valid/{name}": value for name, value in self.measures.items()})
-            self.log("valid/watch", self.watch(self.measures) if self.watch.text != "last" else loss)
+            self.log("valid/watch", self.watch(self.measures))
 
     def configure_optimizers(self) -> Any:
         """Optimiser over model and objective together, with its schedule per step."""
@@ -112,7 +112,7 @@ class Trainee(pl.LightningModule):
             return
         groups = self.plateau.optimizer.param_groups
         before = [group["lr"] for group in groups]
-        self.plateau.step(self.watch(self.measures) if self.watch.text != "last" else self.measures["loss"])
+        self.plateau.step(self.watch(self.measures))
         for i, group in enumerate(groups):
             self._per_step.base_lrs[i] *= group["lr"] / before[i] if before[i] else 1.0
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from merkit.config import override
+from merkit.data.table import ClipTable
 from merkit.errors import ConfigError, MerkitError
 from merkit.evaluation.measures import definitions
 from merkit.evaluation.seeds import seed_interval
@@ -95,21 +96,22 @@ def run_study(
         ]
     check_apart(grid)
     bases = {cell.preset: recipe.preset(cell.preset) if cell.preset else config for cell in grid}
-    configs = {cell.slug: override(bases[cell.preset], cell.changes) for cell in grid}
+    configs = [override(bases[cell.preset], cell.changes) for cell in grid]
     criterion, jobs = Criterion.parse(measure or config.trainer.watch), []
-    for cell in grid:
-        check_kept(criterion, configs[cell.slug].trainer)
+    for chosen in configs:
+        check_kept(criterion, chosen.trainer)
     # a measure that nothing has would else be found out after all trainings; what asks for other data does so in `_work`
-    check_measure(criterion, recipe.load(configs[grid[0].slug]))
-    grid = [_as_held(cell, out, system, configs[cell.slug], grid) for cell in grid]
-    for cell, chosen in zip(grid, configs.values(), strict=True):
+    check_measure(criterion, _table_of(system, configs[0]))
+    if workers > 1:
+        _tables.clear()  # workers hold their own
+    grid = [_as_held(cell, out, system, chosen, grid) for cell, chosen in zip(grid, configs, strict=True)]
+    asked = {cell.slug: _seeds(chosen, seeds) for cell, chosen in zip(grid, configs, strict=True)}
+    for cell, chosen in zip(grid, configs, strict=True):
         folder = out / cell.slug
         Run.of_seeds(folder, system, chosen)
-        for seed in _seeds(chosen, seeds):
-            jobs.append((system, chosen.to_dict(), seed, folder / f"seed-{seed}", criterion))
+        jobs += [(system, chosen.to_dict(), seed, folder / f"seed-{seed}", criterion) for seed in asked[cell.slug]]
     for number, (_, _, _, folder, _) in enumerate(_trained(jobs, workers), start=1):
         progress(number, len(jobs), f"{folder.parent.name} {folder.name}")
-    asked = {cell.slug: _seeds(chosen, seeds) for cell, chosen in zip(grid, configs.values(), strict=True)}
     report = report_of(out, columns, grid, measure or config.trainer.watch, asked)
     report.write(out)
     return report
@@ -160,7 +162,7 @@ def _trained(jobs: list[_Job], workers: int):
 
 
 # tables by what they depend on: a worker trains many cells on the same data
-_tables: dict[str, Any] = {}
+_tables: dict[str, ClipTable] = {}
 
 
 def _work(job: _Job) -> None:
@@ -176,12 +178,19 @@ def _work(job: _Job) -> None:
     config = with_seed(config_from(recipe.config, values), seed)
     if (folder / "config.json").is_file() and Run(folder).finished and Run(folder).config == config:
         return
+    table = _table_of(system, config)
+    check_measure(criterion, table)
+    train(system, config, folder, table=table)
+
+
+def _table_of(system: str, config: Any) -> ClipTable:
+    from merkit.systems.system import find_system
+
     key = data_key(system, config)
     if key not in _tables:
         _tables.clear()  # a worker holds one corpus at a time
-        _tables[key] = recipe.load(config)
-    check_measure(criterion, _tables[key])
-    train(system, config, folder, table=_tables[key])
+        _tables[key] = find_system(system).load(config)
+    return _tables[key]
 
 
 def _seeds(config: Any, seeds: int) -> tuple[int, ...]:

@@ -77,7 +77,8 @@ def train(
     if not table.targets:
         raise ConfigError(f"corpus {table.name} has no targets")
     seen = table.take(table.split != "test")
-    _stop_if_other_data(out, seen.fingerprint())
+    fingerprint = seen.fingerprint()
+    _stop_if_other_data(out, fingerprint)
     leakage = leakage_of(table, config)
     leakage.raise_if_leaking()
     torch.manual_seed(config.trainer.seed)
@@ -105,7 +106,7 @@ def train(
                 "environment": environment(),
                 "data": {
                     "name": table.name,
-                    "fingerprint": seen.fingerprint(),
+                    "fingerprint": fingerprint,
                     "clips": counts,
                     "provenance": {
                         name: asdict(table.provenance[name]) for name in made.modalities if name in table.provenance
@@ -243,17 +244,10 @@ def _blind(column: Any, split: np.ndarray) -> Any:
 def _differences(held: Run, system: str, config: Config) -> str:
     if held.system.name != system:
         return f"system {held.system.name}"
-    old, new = _flat(held.config.to_dict()), _flat(config.to_dict())
+    old, new = held.config.flat(), config.flat()
     different = [
         f"{key}={old.get(key)!r} there, {new.get(key)!r} here"
         for key in sorted(old | new)
         if old.get(key) != new.get(key)
     ]
     return "; ".join(different[:3]) + (" …" if len(different) > 3 else "")
-
-
-def _flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in values.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
-    return flat

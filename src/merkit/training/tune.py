@@ -3,8 +3,7 @@
 It goes on with the same question only: measure, space, seeds and what all trials share are kept in that file.
 """
 
-import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,23 +162,15 @@ def _question(
     """What a search asks, as plain JSON."""
     base = {
         key: value
-        for key, value in _flat(config.to_dict())
+        for key, value in config.flat().items()
         if key not in _ASIDE and not any(key == axis or key.startswith(f"{axis}.") for axis in space)
     }
     about = {"system": system, "measure": criterion.text, "seeds": seeds}
     return {
         "about": about,
         "space": {key: str(kind) for key, kind in space.items()},
-        "config": json.loads(json.dumps(base, default=str)),
+        "config": base,
     }
-
-
-def _flat(values: dict[str, Any], above: str = "") -> Iterator[tuple[str, Any]]:
-    for name, value in values.items():
-        if isinstance(value, dict) and value:
-            yield from _flat(value, f"{above}{name}.")
-        else:
-            yield f"{above}{name}", value
 
 
 def _same_question(search: Any, out: Path, asked: dict[str, dict[str, Any]]) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 from merkit.data.table import ClipTable, TokenColumn
 from merkit.errors import ConfigError
 from merkit.training.run import Run
+from merkit.training.trained_on import other_features_of
 
 __all__ = ["FILMS", "fitting", "unlabelled"]
 
@@ -48,7 +49,6 @@ def fitting(run: Run, table: ClipTable, warnings: list[str], other_features: boo
     if not len(table):
         raise ConfigError(f"{table.name} has no clips")
     record = run.record
-    trained = record["data"].get("provenance", {})
     streams: dict[str, TokenColumn] = {}
     for name in record["modalities"]:
         width, column = record["widths"][name], table.streams.get(name)
@@ -66,9 +66,8 @@ def fitting(run: Run, table: ClipTable, warnings: list[str], other_features: boo
         elif column.width != width:
             raise ConfigError(f"{name} features are {column.width} wide; {run.path} was trained with {width}")
         else:
-            here = table.provenance[name].source if name in table.provenance else None
-            there = trained.get(name, {}).get("source")
-            if here and there and here.split(";")[0] != there.split(";")[0]:
+            if other := other_features_of(record, table, name):
+                here, there = other
                 said = f"{name} features are {here}; {run.path} was trained with {there}"
                 if not other_features:
                     raise ConfigError(f"{said}. Answers would mean nothing (--other-features goes on in spite of it)")
